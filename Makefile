@@ -1,0 +1,63 @@
+# `make` prints this help. Everything a fresh machine needs besides Python, git and make is set up by the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+# The tests of one file share a control plane; two workers fill two cores.
+WORKERS ?= 2
+SEEDS ?= 2000
+
+.PHONY: help setup lint fmt unit simulate controlplane test bench demo crds verify clean
+
+help: ## print this help
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml constraints.txt controller/patchwright/__init__.py
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $(STAMP)
+
+setup: $(STAMP) ## create the virtual environment
+
+lint: setup ## ruff, mypy --strict and the layer contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+fmt: setup ## format and fix what ruff can fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+unit: setup ## tier 1: unit, property and golden tests; seconds, no cluster
+	$(BIN)/pytest tests/unit tests/property tests/golden -n $(WORKERS)
+
+simulate: setup ## tier 2: many random crash schedules (SEEDS=2000)
+	$(BIN)/pytest tests/simulation -n $(WORKERS) --seeds $(SEEDS)
+
+controlplane: setup ## tier 3: the real control plane
+	$(BIN)/pytest tests/controlplane
+
+crds: setup ## write crds/ from the models
+	$(BIN)/patchwright crds --output crds
+
+verify: setup ## generated files are as generated
+	$(BIN)/patchwright crds --output crds
+	git diff --exit-code -- crds
+
+test: lint verify ## everything: lint, generated files, tiers 1 to 3
+	$(BIN)/pytest tests/unit tests/property tests/golden tests/simulation -n $(WORKERS)
+	$(BIN)/pytest tests/controlplane
+
+bench: setup ## the benchmarks, as a table and as JSON
+	$(BIN)/python -m bench
+
+demo: setup ## watch a commit patch a fleet (KEEP=1 leaves it up)
+	$(BIN)/patchwright demo $(if $(KEEP),--keep)
+
+clean: ## remove the virtual environment and caches of this checkout
+	rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,2 @@
+"""The command line: click commands with rich output, and no logic.
+"""

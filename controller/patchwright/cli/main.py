@@ -1,0 +1,13 @@
+"""The ``patchwright`` command: every subcommand lives in a module of its own."""
+
+from __future__ import annotations
+
+import click
+
+from patchwright import __version__
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="patchwright")
+def main() -> None:
+    """Patch Kubernetes fleets: canary first, wave by wave, and back again when health fails."""
