@@ -1,2 +1,1 @@
-"""The command line: click commands with rich output, and no logic.
-"""
+"""The command line: click commands with rich output, and no logic."""
