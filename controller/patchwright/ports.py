@@ -1,0 +1,1 @@
+"""What the pipeline needs from the outside, in the domain's verbs."""

@@ -1,0 +1,3 @@
+"""Options and fixtures that every tier shares."""
+
+from __future__ import annotations
