@@ -1,1 +1,185 @@
-"""What the pipeline needs from the outside, in the domain's verbs."""
+"""What the pipeline needs from the outside, in the domain's verbs.
+
+Adapters implement these; the simulator implements them in memory. Every method raises nothing but
+``patchwright.errors``; every write is safe to repeat (L12) and names its preconditions (L10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from patchwright.domain.actions import JobStep, NodeRef, PodRef
+from patchwright.domain.health import Measurement
+from patchwright.domain.model import HealthCheck, Key, NodeTarget, PatchPolicy, PatchRollout
+from patchwright.domain.nodes.record import Record
+from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList
+from patchwright.domain.policy import PolicyDecision, PolicyQuestion
+from patchwright.domain.state import RolloutState
+
+
+class Clock(Protocol):
+    """The time."""
+
+    def now(self) -> datetime:
+        """Give the current time, in UTC."""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedChange:
+    """A change that a policy remembers as failed (L9)."""
+
+    change_id: str
+    version: str
+    rollout: str
+    reason: str
+    message: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A rollout with everything that its own objects say.
+
+    ``faults`` are set when the rollout or its policy cannot be read; ``policy`` is ``None`` when it does not exist or
+    is faulty. ``retried_at`` is when somebody asked for a retry of a remembered change.
+    """
+
+    rollout: PatchRollout | None
+    policy: PatchPolicy | None
+    state: RolloutState
+    resource_version: str
+    key: Key
+    uid: str
+    generation: int
+    faults: tuple[str, ...] = ()
+    remembered: FailedChange | None = None
+    superseded_by: str = ""
+    finalizer: bool = False
+    deleting: bool = False
+
+
+class Rollouts(Protocol):
+    """The PatchRollout objects and the policies they run under, from the watch cache."""
+
+    def keys(self) -> Sequence[Key]:
+        """List every rollout."""
+
+    def get(self, key: Key) -> Case | None:
+        """Read a rollout; ``None`` when it is gone. Reads its own writes."""
+
+    async def save(self, case: Case, state: RolloutState) -> None:
+        """Write the status, with the resource version as precondition.
+
+        Raises:
+            Conflict: somebody else wrote first.
+        """
+
+    async def hold(self, case: Case) -> None:
+        """Put our finalizer on a rollout, before anything of it is done."""
+
+    async def let_go(self, case: Case) -> None:
+        """Take our finalizer off."""
+
+    async def remember(self, case: Case, failed: FailedChange) -> None:
+        """Write a failed change into the policy's status."""
+
+
+class Fleet(Protocol):
+    """Nodes with their Jobs, from the watch cache, and every write to them. Reads its own writes."""
+
+    def nodes(self, target: NodeTarget) -> tuple[NodeView, ...]:
+        """Give the nodes that the target selects."""
+
+    def marked(self, rollout_uid: str) -> tuple[NodeView, ...]:
+        """Give the nodes that carry this rollout's record, selected or not (a label may have changed since)."""
+
+    def orphan_jobs(self, rollout_uid: str) -> int:
+        """Count the rollout's Jobs that still exist."""
+
+    async def refresh(self, node: NodeRef) -> None:
+        """Read one node past the cache, after a conflict."""
+
+    async def cordon(self, node: NodeRef, record: Record) -> None:
+        """Set ``spec.unschedulable`` and the record in one patch."""
+
+    async def mark(self, node: NodeRef, record: Record) -> None:
+        """Write the record."""
+
+    async def uncordon(
+        self, node: NodeRef, record: Record | None, *, keep_cordon: bool, label: tuple[str, str | None] | None
+    ) -> None:
+        """Remove ``spec.unschedulable`` (unless ``keep_cordon``), write or remove the record, set the label."""
+
+    async def pods(self, node: NodeRef) -> PodList:
+        """List the pods of one node, past any cache."""
+
+    async def evict(self, pod: PodRef, *, grace_period: timedelta | None) -> EvictionAttempt:
+        """Ask for an eviction and say what the API server answered; only ``ClusterUnavailable`` is raised."""
+
+    async def delete_pod(self, pod: PodRef, *, grace_period: timedelta | None) -> EvictionAttempt:
+        """Delete a pod without asking its budget."""
+
+    async def start_job(self, case: Case, node: NodeRef, *, step: JobStep, name: str) -> None:
+        """Create a Job; one that exists already is fine."""
+
+    async def delete_job(self, name: str, *, uid: str) -> None:
+        """Delete a Job and its pods; one that is gone already is fine."""
+
+    async def delete_jobs(self, rollout_uid: str) -> None:
+        """Delete every Job of a rollout and their pods."""
+
+
+class PolicyEngine(Protocol):
+    """OPA."""
+
+    async def evaluate(self, question: PolicyQuestion) -> PolicyDecision:
+        """Ask for a decision.
+
+        Raises:
+            PolicyError: one of its five kinds; never anything else.
+        """
+
+
+class HealthProber(Protocol):
+    """Whatever the health checks look at."""
+
+    async def measure(self, check: HealthCheck, *, namespace: str) -> Measurement:
+        """Make one check, in at most its ``probe_timeout``.
+
+        Raises:
+            HealthProbeError: the check could not be made.
+        """
+
+
+class Journal(Protocol):
+    """Events and metrics: what is told besides the status (L11)."""
+
+    async def event(self, key: Key, *, uid: str, reason: str, message: str, warning: bool = False) -> None:
+        """Write a Kubernetes Event on a rollout; never raises."""
+
+    async def node_event(self, node: NodeRef, *, reason: str, message: str, warning: bool = False) -> None:
+        """Write a Kubernetes Event on a node; never raises."""
+
+    def rollout_changed(self, key: Key, state: RolloutState) -> None:
+        """Take a rollout's new state into the metrics."""
+
+    def rollout_gone(self, key: Key) -> None:
+        """Forget a rollout's metrics."""
+
+    def evicted(self, attempt: EvictionAttempt) -> None:
+        """Count an eviction by its answer."""
+
+    def drain_blocked(self, node: str, *, namespace: str, pod: str, reason: str) -> None:
+        """Say which pod blocks which drain."""
+
+    def drain_ended(self, node: str) -> None:
+        """Say that a node's drain is over, one way or the other."""
+
+    def health_failed(self, check: str) -> None:
+        """Count an unhealthy measurement."""
+
+    def step_took(self, step: str, seconds: float) -> None:
+        """Observe how long a node stayed in a step."""

@@ -1,0 +1,163 @@
+"""What can be done to the world, as data.
+
+``decide`` returns these; the executor re-checks each one's preconditions just before it acts, and every one of them may
+be repeated after a crash without a second effect (L12). A dry run is the same decision with the executor left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from patchwright.domain.nodes.record import Record
+
+
+class JobStep(StrEnum):
+    """The steps of a change that run as a Job on the target."""
+
+    APPLY = "apply"
+    VERIFY = "verify"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRef:
+    """A node as it was seen: every write carries its UID and resource version as preconditions."""
+
+    name: str
+    uid: str
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodRef:
+    """A pod by identity: a StatefulSet's next pod has the same name and another UID (kubernetes#64923)."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cordon:
+    """Cordon a node and write who did it, in one patch (L5)."""
+
+    node: NodeRef
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Write a node's record; nothing else changes."""
+
+    node: NodeRef
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Uncordon:
+    """Make a node schedulable and write or remove its record, in one patch (L5).
+
+    ``keep_cordon`` leaves ``spec.unschedulable`` as it is, for a node that is not (or no longer) ours to uncordon.
+    ``label`` sets (``(key, value)``) or removes (``(key, None)``) the label that says what is installed.
+    """
+
+    node: NodeRef
+    record: Record | None
+    keep_cordon: bool = False
+    label: tuple[str, str | None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListPods:
+    """List the pods of a node; the answer is a fact of the next snapshot."""
+
+    node: NodeRef
+
+
+@dataclass(frozen=True, slots=True)
+class Evict:
+    """Ask the eviction API to move a pod, with its UID as precondition."""
+
+    node: NodeRef
+    pod: PodRef
+    grace_period: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DeletePod:
+    """Delete a pod without asking its PodDisruptionBudget, with its UID as precondition."""
+
+    node: NodeRef
+    pod: PodRef
+    grace_period: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StartJob:
+    """Create the Job of one step on one node; its name is the same at every attempt."""
+
+    node: NodeRef
+    step: JobStep
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteJob:
+    """Delete one Job and its pods, with its UID as precondition."""
+
+    node: NodeRef
+    name: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteJobs:
+    """Delete every Job of the rollout."""
+
+    rollout_uid: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskPolicy:
+    """Ask OPA about a wave (0 is the canary); the answer is a fact of the next snapshot."""
+
+    wave: int
+    size: int
+    targets: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Remember:
+    """Write into the policy's status that a change failed, so that it is not tried again (L9)."""
+
+    change_id: str
+    version: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DropFinalizer:
+    """Let a rollout go whose marks are all removed."""
+
+    rollout_uid: str
+
+
+Action = (
+    Cordon
+    | Mark
+    | Uncordon
+    | ListPods
+    | Evict
+    | DeletePod
+    | StartJob
+    | DeleteJob
+    | DeleteJobs
+    | AskPolicy
+    | Remember
+    | DropFinalizer
+)

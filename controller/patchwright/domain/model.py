@@ -1,0 +1,343 @@
+"""What people ask for: the validated form of PatchPolicy and PatchRollout.
+
+The wire models of ``patchwright.api`` are parsed into these values, with defaults filled in; whoever holds one may
+trust it. Durations are ``timedelta``, instants are timezone-aware ``datetime``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Key:
+    """The namespace and name of an object."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """Give ``namespace/name``, or just the name of a cluster-scoped object."""
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Quantity:
+    """An IntOrString: a number of targets, or a percentage of the selected set."""
+
+    value: int
+    percent: bool = False
+
+    def __str__(self) -> str:
+        """Give it as the user wrote it: ``3`` or ``10%``."""
+        return f"{self.value}%" if self.percent else str(self.value)
+
+
+class Operator(StrEnum):
+    """The operators of a label selector requirement."""
+
+    IN = "In"
+    NOT_IN = "NotIn"
+    EXISTS = "Exists"
+    DOES_NOT_EXIST = "DoesNotExist"
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One ``matchExpressions`` entry of a label selector."""
+
+    key: str
+    operator: Operator
+    values: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """A Kubernetes label selector; every requirement must hold, and none at all selects everything."""
+
+    requirements: tuple[Requirement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Canary:
+    """The first targets: ``count`` of them, or those that ``selector`` matches, watched for ``soak``."""
+
+    count: Quantity = Quantity(1)
+    selector: Selector | None = None
+    soak: timedelta = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class Wave:
+    """A further step of a rollout: ``size`` more targets, then ``soak``."""
+
+    size: Quantity
+    soak: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """How fast and how carefully."""
+
+    canary: Canary = Canary()
+    waves: tuple[Wave, ...] = ()
+    max_unavailable: Quantity = Quantity(1)
+    failure_threshold: Quantity = Quantity(1)
+    topology_key: str | None = None
+    progress_deadline: timedelta = timedelta(seconds=600)
+
+
+@dataclass(frozen=True, slots=True)
+class MaintenanceWindow:
+    """A recurring window: opens at each occurrence of ``start`` (5-field cron) in ``time_zone``, for ``duration``."""
+
+    start: str
+    duration: timedelta
+    time_zone: str = "UTC"
+
+
+class OnTimeout(StrEnum):
+    """What happens to a drain that does not finish in time."""
+
+    ABORT = "Abort"
+    FORCE = "Force"
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """How a node is emptied; the names are system-upgrade-controller's.
+
+    ``grace_period`` overrides the pods' own termination grace period; ``None`` leaves it to them. ``Force`` on timeout
+    deletes what eviction could not move, whatever its PodDisruptionBudget says.
+    """
+
+    enabled: bool = True
+    force: bool = False
+    timeout: timedelta = timedelta(minutes=10)
+    grace_period: timedelta | None = None
+    delete_emptydir_data: bool = True
+    ignore_daemon_sets: bool = True
+    disable_eviction: bool = False
+    skip_wait_for_delete_timeout: timedelta | None = None
+    pod_selector: Selector | None = None
+    on_timeout: OnTimeout = OnTimeout.ABORT
+
+
+class RollbackScope(StrEnum):
+    """How much is put back once the failure threshold is reached."""
+
+    TARGET = "Target"
+    WAVE = "Wave"
+    ALL = "All"
+
+
+@dataclass(frozen=True, slots=True)
+class Rollback:
+    """Whether and how far a failed rollout is undone."""
+
+    enabled: bool = True
+    scope: RollbackScope = RollbackScope.ALL
+
+
+class FailurePolicy(StrEnum):
+    """What a missing policy decision means: nothing starts, or (break-glass) it is passed over and said so."""
+
+    FAIL = "Fail"
+    IGNORE = "Ignore"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRef:
+    """Which Rego package decides."""
+
+    package: str = "patchwright.rollout"
+    failure_policy: FailurePolicy = FailurePolicy.FAIL
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadsCheck:
+    """Deployments, StatefulSets and DaemonSets are available and observed at their generation."""
+
+    namespace_selector: Selector
+    selector: Selector
+    kinds: tuple[str, ...] = ("Deployment", "StatefulSet", "DaemonSet")
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusCheck:
+    """``unhealthy`` must return no series (as an alerting rule), ``require`` must return at least one."""
+
+    address: str
+    unhealthy: str | None = None
+    require: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HttpCheck:
+    """A GET on ``url`` must answer with one of ``expected_statuses``."""
+
+    url: str
+    expected_statuses: tuple[int, ...] = (200,)
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectCheck:
+    """An object must satisfy ``wait_for``, in the words of ``kubectl wait --for``.
+
+    ``condition=Ready``, ``condition=Ready=false`` or ``jsonpath={.status.phase}=Running``. Exactly one of ``name`` and
+    ``selector`` says which objects; all of them must satisfy it, and none found is unhealthy.
+    """
+
+    api_version: str
+    kind: str
+    wait_for: str
+    namespace: str | None = None
+    name: str | None = None
+    selector: Selector | None = None
+
+
+Probe = WorkloadsCheck | PrometheusCheck | HttpCheck | ObjectCheck
+
+
+class Baseline(StrEnum):
+    """What a finding that was there before the patch means."""
+
+    BLOCK = "Block"
+    EXCLUDE = "Exclude"
+
+
+@dataclass(frozen=True, slots=True)
+class HealthCheck:
+    """A named check.
+
+    ``timeout`` is how long it may stay unhealthy before the wave has failed; new starts are held at once.
+    ``probe_timeout`` bounds one measurement. ``baseline`` decides about findings older than the rollout: ``Block`` does
+    not start, ``Exclude`` starts and does not blame the patch for them.
+    """
+
+    name: str
+    probe: Probe
+    interval: timedelta = timedelta(seconds=10)
+    timeout: timedelta = timedelta(0)
+    probe_timeout: timedelta = timedelta(seconds=5)
+    baseline: Baseline = Baseline.BLOCK
+
+
+class Trigger(StrEnum):
+    """How a policy's rollouts come to be."""
+
+    AUTOMATIC = "Automatic"
+    PULL_REQUEST = "PullRequest"
+    MANUAL = "Manual"
+
+
+@dataclass(frozen=True, slots=True)
+class Toleration:
+    """A toleration that is added to the patch Jobs' own (``node.kubernetes.io/unschedulable`` is always there)."""
+
+    key: str | None = None
+    operator: str = "Equal"
+    value: str | None = None
+    effect: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeTarget:
+    """Nodes by label, patched by a driver."""
+
+    selector: Selector = Selector()
+    driver: str = "script"
+    tolerations: tuple[Toleration, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PatchPolicy:
+    """Standing intent: to PatchRollout what CronJob is to Job."""
+
+    key: Key
+    uid: str
+    generation: int
+    target: NodeTarget
+    strategy: Strategy = Strategy()
+    trigger: Trigger = Trigger.AUTOMATIC
+    windows: tuple[MaintenanceWindow, ...] = ()
+    drain: Drain = Drain()
+    health_checks: tuple[HealthCheck, ...] = ()
+    rollback: Rollback = Rollback()
+    policy: PolicyRef = PolicyRef()
+    suspend: bool = False
+    deleting: bool = False
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+class Reboot(StrEnum):
+    """Whether the script reboots the node.
+
+    ``WhenRequested`` believes the termination message's ``rebootRequired``; a message that does not say means no, with
+    a warning (kured#976 read a missing command as yes, and rebooted for two days).
+    """
+
+    NEVER = "Never"
+    ALWAYS = "Always"
+    WHEN_REQUESTED = "WhenRequested"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What one Job runs: overrides of the script's image, command, args and env; ``None`` inherits."""
+
+    command: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    image: str | None = None
+    timeout: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptChange:
+    """A change made by running an image on each node, as system-upgrade-controller does.
+
+    ``version`` is what the change installs, as pinned by its author; the verify step's termination message must agree
+    when it names a version.
+    """
+
+    version: str
+    image: str
+    apply: Step
+    verify: Step | None = None
+    rollback: Step | None = None
+    reboot: Reboot = Reboot.NEVER
+    privileged: bool = True
+    host_path: str | None = "/"
+    service_account: str | None = None
+
+
+Change = ScriptChange
+
+
+@dataclass(frozen=True, slots=True)
+class PatchRollout:
+    """One exact change, run once.
+
+    ``change_id`` is the digest of the change (``domain.changes.change_id``); ``abort``, ``approved`` and ``retry`` are
+    what people say by annotation.
+    """
+
+    key: Key
+    uid: str
+    generation: int
+    created_at: datetime
+    policy_name: str
+    change: Change
+    change_id: str
+    advisories: tuple[str, ...] = ()
+    paused: bool = False
+    abort: bool = False
+    approved: bool = False
+    retry: bool = False
+    deleting: bool = False
+    released_at: datetime | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+    source_revision: str | None = None

@@ -1,0 +1,98 @@
+"""The transitions of a node's record, each as the one patch that writes it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+
+from patchwright.domain.actions import Action, Uncordon
+from patchwright.domain.actions import Mark as WriteRecord
+from patchwright.domain.nodes.record import Mark, Record
+from patchwright.domain.nodes.view import NodeView
+from patchwright.domain.targets import Brief, Stage, Standing
+
+LABEL_PREFIX = "plan.patchwright.dev/"
+MESSAGE_KEPT = 400
+
+
+def label(policy_name: str) -> str:
+    """Give the label that says which change of a policy is on a node; ``disabled`` as its value opts the node out."""
+    return LABEL_PREFIX + policy_name
+
+
+def standing(
+    stage: Stage, record: Record, *, message: str = "", actions: tuple[Action, ...] = (), wake: datetime | None = None
+) -> Standing:
+    """Say where a touched node stands, from its record."""
+    return Standing(
+        stage,
+        record.mark.value,
+        message or record.message,
+        reason=record.reason,
+        wave=record.wave,
+        since=record.since,
+        actions=actions,
+        wake=wake,
+        failed=record.failed,
+    )
+
+
+def fail(node: NodeView, record: Record, brief: Brief, reason: str, message: str) -> WriteRecord:
+    """Record that the way forward failed; the cordon stays until the node is put back."""
+    cut = message[:MESSAGE_KEPT]
+    return WriteRecord(
+        node.ref, replace(record, mark=Mark.FAILED, since=brief.now, reason=reason, message=cut, failed=True)
+    )
+
+
+def give_back(
+    node: NodeView, record: Record, brief: Brief, *, reason: str, message: str | None = None, failed: bool | None = None
+) -> Uncordon:
+    """Undo the cordon at once: nothing was applied (kured#1129 kept such a node for the whole release delay)."""
+    after = replace(
+        record,
+        mark=Mark.RESTORED,
+        since=brief.now,
+        reason=reason,
+        message=(record.message if message is None else message)[:MESSAGE_KEPT],
+        cordoned=False,
+        failed=record.failed if failed is None else failed,
+    )
+    return Uncordon(node.ref, after, keep_cordon=not record.cordoned)
+
+
+def quarantine(node: NodeView, record: Record, brief: Brief, reason: str, message: str) -> WriteRecord:
+    """Give up on the node: it stays cordoned as it is, and status names it until a person has looked."""
+    text = f"{record.message}; {message}" if record.message else message
+    return WriteRecord(
+        node.ref,
+        replace(
+            record, mark=Mark.QUARANTINED, since=brief.now, reason=reason, message=text[:MESSAGE_KEPT], failed=True
+        ),
+    )
+
+
+def applying(node: NodeView, record: Record, brief: Brief) -> Record:
+    """Give the record that must be written before the apply Job may exist."""
+    return replace(record, mark=Mark.APPLYING, since=brief.now, boot_id=node.boot_id, applied=True)
+
+
+def reverting(node: NodeView, record: Record, brief: Brief) -> Record:
+    """Give the record that must be written before the rollback Job may exist."""
+    return replace(record, mark=Mark.REVERTING, since=brief.now, boot_id=node.boot_id)
+
+
+def done(node: NodeView, record: Record, brief: Brief, *, message: str) -> Uncordon:
+    """Uncordon a patched node and label it with what is on it now, in one patch."""
+    after = replace(record, mark=Mark.DONE, since=brief.now, message=message[:MESSAGE_KEPT], cordoned=False)
+    return Uncordon(
+        node.ref, after, keep_cordon=not record.cordoned, label=(label(brief.policy.key.name), record.change_id)
+    )
+
+
+def restored(node: NodeView, record: Record, brief: Brief) -> Uncordon:
+    """Uncordon a node that was put back, and label it with what was on it before."""
+    after = replace(record, mark=Mark.RESTORED, since=brief.now, cordoned=False)
+    return Uncordon(
+        node.ref, after, keep_cordon=not record.cordoned, label=(label(brief.policy.key.name), record.previous)
+    )

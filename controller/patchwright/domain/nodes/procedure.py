@@ -1,0 +1,170 @@
+"""One node from its cordon to its uncordon, and back.
+
+Forward: Draining, Applying (the apply Job, a reboot, the verify Job), Done. Back: RollbackDraining, RollingBack (the
+rollback Job, a reboot), RolledBack. Each durable stage is written before what it announces is done, so that a crash
+between any two requests leaves a record that says at least as much as has happened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from patchwright.domain.actions import Action, Cordon, DeleteJob, Uncordon
+from patchwright.domain.actions import Mark as WriteRecord
+from patchwright.domain.nodes import draining, jobs, marks
+from patchwright.domain.nodes.record import Mark, Record
+from patchwright.domain.nodes.view import NodeView
+from patchwright.domain.targets import Brief, Stage, Standing
+
+_FRESH = Standing(Stage.FRESH, Stage.FRESH.value)
+_CURRENT = Standing(Stage.CURRENT, Stage.CURRENT.value)
+
+
+class NodeKind:
+    """How nodes are patched; implements ``domain.targets.TargetKind``."""
+
+    noun = "node"
+
+    def stand(self, target: NodeView, brief: Brief) -> Standing:
+        """Say where a node stands and what goes on with it."""
+        record = target.record
+        if record is None or record.rollout_uid != brief.rollout.uid:
+            return _untouched(target, record, brief)
+        return _touched(target, record, brief)
+
+    def begin(self, target: NodeView, brief: Brief, *, wave: int) -> Sequence[Action]:
+        """Cordon the node and write who did it, in one patch; the pods are listed once the cordon has settled."""
+        rollout = brief.rollout
+        record = Record(
+            rollout=str(rollout.key),
+            rollout_uid=rollout.uid,
+            change_id=rollout.change_id,
+            mark=Mark.DRAINING,
+            wave=wave,
+            started_at=brief.now,
+            since=brief.now,
+            cordoned=True,
+            boot_id=target.boot_id,
+            previous=target.installed,
+        )
+        return (Cordon(target.ref, record),)
+
+    def put_back(self, target: NodeView, brief: Brief, *, why: str) -> Sequence[Action]:
+        """Begin to restore: at once where nothing was applied, by the rollback Job where something may have been."""
+        record = target.record
+        if record is None:
+            return ()
+        if not record.applied:
+            return (marks.give_back(target, record, brief, reason=record.reason or why),)
+        if running := [job for job in target.jobs.values() if job.outcome is None]:
+            # Two package managers at once would be worse than either version: the old Job has to be gone first.
+            return tuple(DeleteJob(target.ref, job.name, job.uid) for job in running if not job.deleting)
+        if not brief.policy.rollback.enabled or brief.rollout.change.rollback is None:
+            return (marks.quarantine(target, record, brief, "RollbackDisabled", "rollback is disabled by the policy"),)
+        return (_turn_back(target, record, brief),)
+
+    def release(self, target: NodeView, brief: Brief, *, forget: bool) -> Sequence[Action]:
+        """Remove our annotation; ``spec.unschedulable`` stays as it is, since what was ours is removed by now."""
+        record = target.record
+        if record is None or record.rollout_uid != brief.rollout.uid:
+            return ()
+        if record.mark is Mark.QUARANTINED and not forget:
+            return ()
+        return (Uncordon(target.ref, None, keep_cordon=True),)
+
+    def refusal(self, brief: Brief) -> tuple[str, str] | None:
+        """Refuse a change that could not be put back though the policy promises it (L4)."""
+        if brief.policy.rollback.enabled and brief.rollout.change.rollback is None:
+            return (
+                "RollbackImpossible",
+                "spec.change.script has no rollback step, but the policy's rollback.enabled is true: "
+                "give the change a rollback step, or set rollback.enabled to false in the policy",
+            )
+        return None
+
+
+def _untouched(node: NodeView, record: Record | None, brief: Brief) -> Standing:
+    if not (node.record_fault or record) and node.installed == brief.rollout.change_id:
+        return _CURRENT
+    found = _obstacle(node, record)
+    if found is None:
+        return _FRESH
+    return Standing(Stage.SKIPPED, Stage.SKIPPED.value, message=found[1], reason=found[0])
+
+
+def _obstacle(node: NodeView, record: Record | None) -> tuple[str, str] | None:
+    """Say why an untouched node cannot be started now; who is at work on it comes before what it looks like."""
+    if node.record_fault:
+        return (
+            "StateUnreadable",
+            f"its annotation patchwright.dev/state cannot be read: {node.record_fault}; "
+            "remove the annotation when nothing is at work on the node",
+        )
+    if record is not None:
+        return "NodeConflict", f"rollout {record.rollout} is at work on it"
+    return _mark_of_others(node) or _condition(node)
+
+
+def _mark_of_others(node: NodeView) -> tuple[str, str] | None:
+    if node.opted_out:
+        return "OptedOut", f"it is kept out by {node.opted_out}"
+    if node.foreign:
+        return "Busy", f"{node.foreign} is at work on it"
+    if node.paused:
+        return "Paused", "its annotation patchwright.dev/paused is true"
+    return None
+
+
+def _condition(node: NodeView) -> tuple[str, str] | None:
+    if node.deleting:
+        return "Deleting", "it is being deleted"
+    if node.unschedulable:
+        return "CordonedByOther", "somebody else cordoned it; uncordon it to have it patched"
+    if not node.ready:
+        return "NotReady", f"it is not Ready{_because(node)}"
+    return None
+
+
+def _because(node: NodeView) -> str:
+    return f": {node.not_ready_why}" if node.not_ready_why else ""
+
+
+def _touched(node: NodeView, record: Record, brief: Brief) -> Standing:
+    match record.mark:
+        case Mark.DRAINING:
+            return draining.forward(node, record, brief)
+        case Mark.APPLYING:
+            return jobs.applying(node, record, brief)
+        case Mark.DONE:
+            return _done(node, record, brief)
+        case Mark.FAILED:
+            return marks.standing(Stage.FAILED, record)
+        case Mark.UNDRAINING:
+            return draining.back(node, record, brief)
+        case Mark.REVERTING:
+            return jobs.reverting(node, record, brief)
+        case Mark.RESTORED:
+            return marks.standing(Stage.RESTORED, record)
+        case Mark.QUARANTINED:
+            return marks.standing(Stage.QUARANTINED, record)
+
+
+def _done(node: NodeView, record: Record, brief: Brief) -> Standing:
+    seconds = (record.since - record.started_at).total_seconds()
+    if record.wave >= brief.watched_from and not node.ready and not brief.turning_back:
+        message = f"it is not Ready after the patch{_because(node)}"
+        failed = marks.fail(node, record, brief, "NodeNotReady", message)
+        return marks.standing(Stage.FAILED, failed.record, actions=(failed,))
+    return Standing(Stage.DONE, Mark.DONE.value, record.message, wave=record.wave, since=record.since, seconds=seconds)
+
+
+def _turn_back(node: NodeView, record: Record, brief: Brief) -> Action:
+    """Go to the rollback Job, through a drain unless the node is still cordoned and drained by us."""
+    if record.cordoned and node.unschedulable:
+        # Still ours and drained from the way forward: nothing could be scheduled here since.
+        return WriteRecord(node.ref, marks.reverting(node, record, brief))
+    # Cordoned by a person after we had finished: work under that cordon, and leave it as it is (L5).
+    ours = not node.unschedulable
+    again = replace(record, mark=Mark.UNDRAINING, since=brief.now, cordoned=ours)
+    return Cordon(node.ref, again) if ours else WriteRecord(node.ref, again)

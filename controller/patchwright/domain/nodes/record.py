@@ -1,0 +1,137 @@
+"""The durable state of one node, kept in the annotation ``patchwright.dev/state`` on the node itself.
+
+It is written ahead: before a node is cordoned, before its apply Job may exist, before its rollback Job may exist. After
+a crash it is all that is needed to go on or to put everything back (L4, L6, L12).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+VERSION = 1
+LIMIT = 4096
+
+
+class Mark(StrEnum):
+    """The durable stages of a node."""
+
+    DRAINING = "Draining"
+    APPLYING = "Applying"
+    DONE = "Done"
+    FAILED = "Failed"
+    UNDRAINING = "RollbackDraining"
+    REVERTING = "RollingBack"
+    RESTORED = "RolledBack"
+    QUARANTINED = "Quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """Everything about a node that must survive us.
+
+    ``boot_id`` is the node's when it was claimed; ``previous`` is the value of the label that says what is installed,
+    from before; ``since`` is when ``mark`` was written, and ``started_at`` when the node was claimed (the drain's and
+    the progress deadline's anchor, so that neither starts again after a restart). ``cordoned`` is whether
+    ``spec.unschedulable`` is ours to remove.
+    """
+
+    rollout: str
+    rollout_uid: str
+    change_id: str
+    mark: Mark
+    wave: int
+    started_at: datetime
+    since: datetime
+    cordoned: bool
+    boot_id: str = ""
+    previous: str | None = None
+    reason: str = ""
+    message: str = ""
+    applied: bool = False
+    failed: bool = False
+
+
+class RecordError(ValueError):
+    """The annotation cannot be read: somebody edited it by hand, or a newer version wrote it."""
+
+
+def encode(record: Record) -> str:
+    """Give the annotation's value."""
+    body: dict[str, Any] = {"v": VERSION}
+    for name in Record.__slots__:
+        value = getattr(record, name)
+        if value in (None, "", False) and name != "wave":
+            continue
+        body[_wire(name)] = value.isoformat() if isinstance(value, datetime) else value
+    return json.dumps(body, separators=(",", ":"))
+
+
+def decode(text: str) -> Record:
+    """Read the annotation's value.
+
+    Raises:
+        RecordError: with what is wrong, in words for a person.
+    """
+    if len(text) > LIMIT:
+        raise RecordError(f"it is {len(text)} characters long, more than {LIMIT}")
+    try:
+        body = json.loads(text)
+    except ValueError as error:
+        raise RecordError(f"it is not JSON ({error})") from None
+    if not isinstance(body, dict) or body.get("v") != VERSION:
+        raise RecordError(f"it is not a state of version {VERSION}")
+    return _record(body)
+
+
+def _record(body: dict[str, Any]) -> Record:
+    try:
+        return Record(
+            rollout=_text(body, "rollout"),
+            rollout_uid=_text(body, "rolloutUid"),
+            change_id=_text(body, "changeId"),
+            mark=Mark(body["mark"]),
+            wave=_wave(body),
+            started_at=_instant(body, "startedAt"),
+            since=_instant(body, "since"),
+            cordoned=body.get("cordoned") is True,
+            boot_id=str(body.get("bootId", "")),
+            previous=_text(body, "previous") if "previous" in body else None,
+            reason=str(body.get("reason", "")),
+            message=str(body.get("message", "")),
+            applied=body.get("applied") is True,
+            failed=body.get("failed") is True,
+        )
+    except KeyError as error:
+        raise RecordError(f"the field {error} is missing") from None
+    except ValueError as error:
+        raise RecordError(str(error)) from None
+
+
+def _wave(body: dict[str, Any]) -> int:
+    wave = body["wave"]
+    if not isinstance(wave, int) or isinstance(wave, bool) or wave < 0:
+        raise ValueError("the field 'wave' is not a whole number from 0")
+    return wave
+
+
+def _text(body: dict[str, Any], name: str) -> str:
+    value = body[name]
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"the field '{name}' is not a text")
+    return value
+
+
+def _instant(body: dict[str, Any], name: str) -> datetime:
+    value = datetime.fromisoformat(_text(body, name))
+    if value.tzinfo is None:
+        raise ValueError(f"the field '{name}' has no time zone")
+    return value
+
+
+def _wire(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.title() for part in rest)

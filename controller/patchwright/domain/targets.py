@@ -1,0 +1,159 @@
+"""What the engine knows of a target, whatever its kind.
+
+A kind of target (nodes today) brings how one is observed, changed, judged and restored, as a ``TargetKind``; the engine
+reads nothing but the ``Standing`` that it returns. The durable part is the ``Record``, which lives in one annotation on
+the target itself, so that it scales with the fleet and is written in the same request as what it records.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from patchwright.domain.actions import Action
+from patchwright.domain.model import PatchPolicy, PatchRollout
+
+STATE_ANNOTATION = "patchwright.dev/state"
+RISK_LABEL = "patchwright.dev/risk"
+PAUSED_ANNOTATION = "patchwright.dev/paused"
+
+
+class Stage(StrEnum):
+    """Where a target stands.
+
+    ``FRESH``, ``CURRENT`` and ``SKIPPED`` targets carry no mark of this rollout; the others carry its record.
+    """
+
+    FRESH = "Pending"
+    CURRENT = "Current"
+    SKIPPED = "Skipped"
+    WORKING = "Working"
+    DONE = "Done"
+    FAILED = "Failed"
+    RESTORING = "RollingBack"
+    RESTORED = "RolledBack"
+    QUARANTINED = "Quarantined"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where one target stands, why, and what goes on with it.
+
+    ``actions`` continue what was begun, in whatever direction it goes; the engine decides only about beginnings and
+    endings. ``settled`` says that a ``WORKING`` target can be turned round without breaking something half-way.
+    ``failed`` stays true for a target that failed and was put back.
+    """
+
+    stage: Stage
+    step: str
+    message: str = ""
+    reason: str = ""
+    wave: int | None = None
+    since: datetime | None = None
+    actions: tuple[Action, ...] = ()
+    wake: datetime | None = None
+    settled: bool = True
+    failed: bool = False
+    seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What decides when a target's turn comes: low risk first, and who must be last is last."""
+
+    last: bool
+    one_at_a_time: bool
+    risk: int
+    domain: str
+    name: str
+
+
+class Target(Protocol):
+    """What the engine reads of a target of any kind."""
+
+    @property
+    def name(self) -> str:
+        """The name people know it by."""
+
+    @property
+    def uid(self) -> str:
+        """The identity that a new object of the same name does not share."""
+
+    @property
+    def order(self) -> Order:
+        """When its turn comes."""
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """Its labels, for the canary selector."""
+
+    @property
+    def available(self) -> bool:
+        """Whether it serves right now, whoever is to blame if not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """What a kind needs to know besides the target.
+
+    ``watched_from`` is the first wave whose finished targets are still under watch: theirs is the soak.
+    ``turning_back`` says that the rollout is being undone, so that nothing goes further forward than it must.
+    """
+
+    now: datetime
+    rollout: PatchRollout
+    policy: PatchPolicy
+    watched_from: int = 0
+    turning_back: bool = False
+
+
+class TargetKind(Protocol):
+    """How one kind of target is patched. Every method is pure."""
+
+    noun: str
+
+    def stand(self, target: Any, brief: Brief) -> Standing:
+        """Say where the target stands and what goes on with it."""
+
+    def begin(self, target: Any, brief: Brief, *, wave: int) -> Sequence[Action]:
+        """Claim an untouched target for this rollout, write-ahead record included."""
+
+    def put_back(self, target: Any, brief: Brief, *, why: str) -> Sequence[Action]:
+        """Begin to restore a touched target."""
+
+    def release(self, target: Any, brief: Brief, *, forget: bool) -> Sequence[Action]:
+        """Remove every mark of ours; quarantined targets keep theirs unless ``forget``."""
+
+    def refusal(self, brief: Brief) -> tuple[str, str] | None:
+        """Give a reason and a sentence when this change cannot be carried out or undone as the policy demands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """One target in a rollout's status."""
+
+    name: str
+    uid: str
+    step: str
+    wave: int | None = None
+    reason: str = ""
+    message: str = ""
+    since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many targets stand where; ``total`` is the selected set."""
+
+    total: int = 0
+    updated: int = 0
+    in_flight: int = 0
+    failed: int = 0
+    restored: int = 0
+    skipped: int = 0
+    quarantined: int = 0
+    unavailable: int = 0
+    by_step: dict[str, int] = field(default_factory=dict)
