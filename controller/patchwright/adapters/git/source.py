@@ -1,0 +1,198 @@
+"""The Git source: one call, one commit, its files.
+
+An unchanged source costs one ``git ls-remote``. A changed one costs that, one shallow ``git fetch``, and three local
+reads. Repositories are shared by (URL, credentials), so 250 tenants on one repository are one clone
+(source-controller#964), and nobody reads from the cache what his own credentials could not fetch.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import os
+import secrets
+import shutil
+import weakref
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from patchwright.adapters.git import tree
+from patchwright.adapters.git.commits import Commit
+from patchwright.adapters.git.failures import TRANSIENT, failure
+from patchwright.adapters.git.refs import Resolved, resolve
+from patchwright.adapters.git.repository import Repository
+from patchwright.adapters.git.session import open_session
+from patchwright.adapters.git.signatures import Verifier
+from patchwright.adapters.git.validation import validate_request
+from patchwright.domain.sources import MIB, SourceRequest, SourceSnapshot, revision_of
+
+REMEMBERED_BYTES = 16 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    commit: Commit
+    snapshot: SourceSnapshot
+
+    @property
+    def size(self) -> int:
+        files = (*self.snapshot.manifests.values(), *self.snapshot.rego.values())
+        return sum(map(len, files)) + 1024
+
+
+class GitSource:
+    """Fetch, verify and read Git repositories. One instance owns its cache folder; it is safe to share in one loop."""
+
+    def __init__(self, cache: Path, *, environment: Mapping[str, str] | None = None, parallel: int = 4) -> None:
+        """Take the cache folder (made 0700) and the variables Git may see besides ours (PATH, proxies)."""
+        self._cache = cache
+        self._scratch = cache / "sessions"
+        shutil.rmtree(self._scratch, ignore_errors=True)  # what a killed operator left: private keys
+        for folder in (cache, self._scratch):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._salt = _salt(cache / "salt")
+        self._base = {"PATH": os.environ.get("PATH", os.defpath), **(environment or {})}
+        self._slots = asyncio.Semaphore(parallel)
+        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._remembered: OrderedDict[object, _Read] = OrderedDict()
+
+    async def fetch(self, request: SourceRequest) -> SourceSnapshot:
+        """Give the commit that the reference means now, verified and read.
+
+        Raise SourceError with one of Flux's reasons: URLInvalid, RefInvalid, InvalidPath, AuthenticationFailed,
+        RefNotFound, VerificationError, BuildFailed (a file is refused), GitOperationFailed. Nothing is half done:
+        on any error the caller keeps what it had.
+        """
+        async with self._open(request) as repository:
+            return await self._fetch(repository)
+
+    async def cached(self, request: SourceRequest, commit: str) -> SourceSnapshot:
+        """Give a commit that was fetched before, without the network: for a restart while the server is away.
+
+        Raise SourceError (RefNotFound) when the cache no longer has it. Signatures are verified all the same.
+        """
+        async with self._open(request) as repository:
+            label = request.ref.name or request.ref.tag or request.ref.branch
+            return (
+                await self._read(repository, await repository.commit(commit), Resolved(commit, label, commit))
+            ).snapshot
+
+    @contextlib.asynccontextmanager
+    async def _open(self, request: SourceRequest) -> AsyncIterator[Repository]:
+        request = validate_request(request)
+        key = self._key(request)
+        lock = self._locks.setdefault(key, asyncio.Lock())
+        async with lock, self._slots:
+            with open_session(request, self._scratch, base=self._base) as session:
+                try:
+                    async with asyncio.timeout(request.timeout.total_seconds()):
+                        repository = Repository(self._cache / f"{key}.git", session, request)
+                        await repository.prepare()
+                        yield repository
+                except TimeoutError:
+                    raise failure(
+                        request.url, f"finish within {request.timeout.total_seconds():g} s", retry_after=TRANSIENT,
+                        next_action="it is tried again; check the server, or raise spec.timeout",
+                    ) from None  # fmt: skip
+
+    async def _fetch(self, repository: Repository) -> SourceSnapshot:
+        request = repository.request
+        if request.ref.commit:
+            resolved = Resolved(request.ref.commit, request.ref.branch, request.ref.commit)
+        else:
+            resolved = resolve(request.url, request.ref, await repository.advertised(request.ref))
+        read = await self._recall(repository, resolved)
+        if not resolved.moving and read.commit.name != request.last_commit:
+            return read.snapshot
+        return replace(read.snapshot, history=await repository.history(read.commit))
+
+    async def _recall(self, repository: Repository, resolved: Resolved) -> _Read:
+        memory = self._memory_key(repository.request, resolved)
+        read = self._remembered.get(memory)
+        if read is None:
+            commit, resolved = await self._obtain(repository, resolved)
+            read = await self._read(repository, commit, resolved)
+            repository.keep(commit.name)
+            await repository.collect()
+            self._remember(self._memory_key(repository.request, resolved), read)
+        else:
+            self._remembered.move_to_end(memory)
+        return read
+
+    async def _obtain(self, repository: Repository, resolved: Resolved) -> tuple[Commit, Resolved]:
+        """Take the commit from the cache, or fetch it; what arrives may be newer than what was listed."""
+        if await repository.has(resolved.tag_object or resolved.commit) and await repository.has(resolved.commit):
+            return await repository.commit(resolved.commit), resolved
+        commit, tag_object = await repository.fetch(resolved)
+        return commit, replace(resolved, commit=commit.name, tag_object=tag_object)
+
+    async def _read(self, repository: Repository, commit: Commit, resolved: Resolved) -> _Read:
+        request = repository.request
+        signers = await Verifier(repository, request.verify).verify(commit, resolved) if request.verify else ()
+        manifests, rego = await _files(repository, commit)
+        return _Read(
+            commit,
+            SourceSnapshot(
+                revision=revision_of(resolved.label, commit.name),
+                commit=commit.name,
+                committed_at=commit.committed_at,
+                author=commit.author,
+                subject=commit.subject,
+                manifests=manifests,
+                rego=rego,
+                digest=_digest(manifests, rego),
+                signers=signers,
+            ),
+        )
+
+    def _remember(self, key: object, read: _Read) -> None:
+        self._remembered[key] = read
+        while len(self._remembered) > 1 and sum(r.size for r in self._remembered.values()) > REMEMBERED_BYTES:
+            self._remembered.popitem(last=False)
+
+    def _memory_key(self, request: SourceRequest, resolved: Resolved) -> object:
+        asked = (request.path, request.rego_path, request.ignore, request.limits, request.verify)
+        return self._key(request), resolved, asked
+
+    def _key(self, request: SourceRequest) -> str:
+        """Name the cache folder; salted, so that a folder's name is no way to guess a password."""
+        c = request.credentials
+        parts = (request.url, c.username, c.password, c.bearer_token, c.passphrase)
+        keyed = hashlib.blake2b(key=self._salt, digest_size=16)
+        for part in (*(p.encode() for p in parts), c.identity, c.known_hosts, c.ca_file):
+            keyed.update(len(part).to_bytes(8, "big") + part)
+        return keyed.hexdigest()
+
+
+async def _files(repository: Repository, commit: Commit) -> tuple[dict[str, bytes], dict[str, bytes]]:
+    request = repository.request
+    listing = await repository.listing(commit, tree.listing_paths(request))
+    entries = tree.parse_listing(request.url, listing)
+    ignores = tree.ignore_files(entries, request)
+    texts = await repository.blobs([e.name for e in ignores], total=sum(e.size for e in ignores))
+    rules = [(e.path.rpartition("/")[0], texts[e.name].decode("utf-8", errors="replace")) for e in ignores]
+    selection = tree.select(entries, request, tree.Ignore(rules, request.ignore))
+    chosen = (*selection.manifests, *selection.rego)
+    content = await repository.blobs([e.name for e in chosen], total=sum(e.size for e in chosen))
+    tree.content_faults(request.url, ((e.path, content[e.name]) for e in chosen))
+    manifests = {e.path: content[e.name] for e in selection.manifests}
+    return manifests, {e.path: content[e.name] for e in selection.rego}
+
+
+def _digest(manifests: Mapping[str, bytes], rego: Mapping[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for kind, files in ((b"manifest", manifests), (b"rego", rego)):
+        for path in sorted(files):
+            for part in (kind, path.encode(), files[path]):
+                digest.update(len(part).to_bytes(8, "big") + part)
+    return f"sha256:{digest.hexdigest()}"
+
+
+def _salt(path: Path) -> bytes:
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_bytes(secrets.token_bytes(32))
+    return path.read_bytes()
