@@ -225,8 +225,8 @@ def policy_input(
 ) -> dict[str, Any]:
     """Give the input document. Every field is always there: a field that is missing makes a rule silently not fire.
 
-    At stage ``start`` there is no ``wave``, and the document holds an empty one: with ``null`` there, OPA's type checker
-    would let a misspelt field of it pass. ``published_at`` is ``None`` when nobody knows it.
+    At stage ``start`` there is no ``wave``, and the document holds an empty one: with ``null`` there, OPA's type
+    checker would let a misspelt field of it pass. ``published_at`` is ``None`` when nobody knows it.
     """
     return {
         "apiVersion": API_VERSION,

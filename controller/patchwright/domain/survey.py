@@ -51,8 +51,8 @@ class Survey:
     def first_failure(self) -> Note | None:
         """Give the earliest failure, for the sentence that says why a rollout was halted."""
         notes = [note(stand) for stand in self.touched if stand.standing.failed]
-        dated = sorted((n for n in notes if n.since), key=lambda n: (n.since, n.name))
-        return (dated or list(self.lost) or [None])[0]
+        dated = sorted((n.since, n.name, n) for n in (*notes, *self.lost) if n.since)
+        return dated[0][2] if dated else None
 
     @property
     def busy(self) -> list[Order]:

@@ -132,9 +132,6 @@ def _reboot(
 def _verify(node: NodeView, record: Record, brief: Brief, *, give_up: GiveUp) -> Standing:
     job = node.jobs.get(JobStep.VERIFY)
     if brief.rollout.change.verify is not None:
-        if brief.turning_back:
-            # Nothing more is learnt from verifying what is about to be undone.
-            return marks.standing(Stage.WORKING, record, message="waits to be put back")
         if job is None:
             return _create(node, record, brief, step=JobStep.VERIFY, stage=Stage.WORKING, give_up=give_up)
         if pending := _pending(record, brief, job=job, give_up=give_up):

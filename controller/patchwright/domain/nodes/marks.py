@@ -64,11 +64,9 @@ def give_back(
 def quarantine(node: NodeView, record: Record, brief: Brief, reason: str, message: str) -> WriteRecord:
     """Give up on the node: it stays cordoned as it is, and status names it until a person has looked."""
     text = f"{record.message}; {message}" if record.message else message
+    cut = text[:MESSAGE_KEPT]
     return WriteRecord(
-        node.ref,
-        replace(
-            record, mark=Mark.QUARANTINED, since=brief.now, reason=reason, message=text[:MESSAGE_KEPT], failed=True
-        ),
+        node.ref, replace(record, mark=Mark.QUARANTINED, since=brief.now, reason=reason, message=cut, failed=True)
     )
 
 

@@ -76,10 +76,9 @@ class NodeKind:
     def refusal(self, brief: Brief) -> tuple[str, str] | None:
         """Refuse a change that could not be put back though the policy promises it (L4)."""
         if brief.policy.rollback.enabled and brief.rollout.change.rollback is None:
-            return (
-                "RollbackImpossible",
+            return "RollbackImpossible", (
                 "spec.change.script has no rollback step, but the policy's rollback.enabled is true: "
-                "give the change a rollback step, or set rollback.enabled to false in the policy",
+                "give the change a rollback step, or set rollback.enabled to false in the policy"
             )
         return None
 
@@ -96,10 +95,9 @@ def _untouched(node: NodeView, record: Record | None, brief: Brief) -> Standing:
 def _obstacle(node: NodeView, record: Record | None) -> tuple[str, str] | None:
     """Say why an untouched node cannot be started now; who is at work on it comes before what it looks like."""
     if node.record_fault:
-        return (
-            "StateUnreadable",
+        return "StateUnreadable", (
             f"its annotation patchwright.dev/state cannot be read: {node.record_fault}; "
-            "remove the annotation when nothing is at work on the node",
+            "remove the annotation when nothing is at work on the node"
         )
     if record is not None:
         return "NodeConflict", f"rollout {record.rollout} is at work on it"

@@ -1,0 +1,129 @@
+"""The way back: when a rollout is halted, how far it is undone, and in which order."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from patchwright.domain import budget, endings, waves
+from patchwright.domain.model import RollbackScope
+from patchwright.domain.snapshot import Batch, Context, Decision, Snapshot, earliest
+from patchwright.domain.state import Cause, Phase
+from patchwright.domain.survey import Stand
+from patchwright.domain.targets import Stage
+
+DELETED = "Deleted"
+ABORTED = "Aborted"
+POLICY_DELETED = "PolicyDeleted"
+PEOPLE = frozenset({DELETED, ABORTED, POLICY_DELETED})
+
+
+def by_people(snapshot: Snapshot) -> bool:
+    """Tell whether people asked for the rollout to be undone."""
+    return _asked(snapshot) is not None
+
+
+def _asked(snapshot: Snapshot) -> tuple[str, str] | None:
+    if snapshot.rollout.deleting:
+        return DELETED, "the rollout is being deleted"
+    if snapshot.rollout.abort:
+        return ABORTED, "aborted by the annotation patchwright.dev/abort"
+    if snapshot.policy.deleting:
+        return POLICY_DELETED, f"policy {snapshot.policy.key.name} is being deleted"
+    return None
+
+
+def cause(context: Context) -> Cause | None:
+    """Say why the rollout must be halted and put back, if it must; once recorded, the cause stays."""
+    if context.state.cause is not None:
+        return context.state.cause
+    if asked := _asked(context.snapshot):
+        return Cause(asked[0], asked[1], context.now)
+    return _canary_failed(context) or _too_many(context) or _unhealthy(context)
+
+
+def _canary_failed(context: Context) -> Cause | None:
+    """L2: a failed canary never becomes healthy, so nothing else may follow it, whatever the threshold."""
+    first = context.survey.first_failure
+    if first is None or context.state.wave > 0:
+        return None
+    return Cause("CanaryFailed", f"canary {first.name} failed: {first.message}", context.now, first.name)
+
+
+def _too_many(context: Context) -> Cause | None:
+    """L3: past the threshold nothing new is touched."""
+    survey = context.survey
+    limit = budget.threshold(context.policy.strategy.failure_threshold, survey.total)
+    first = survey.first_failure
+    if survey.failures < limit or first is None:
+        return None
+    count = f"{survey.failures} of {survey.total} failed (failureThreshold {limit})"
+    return Cause("FailureThreshold", f"{count}, first {first.name}: {first.message}", context.now, first.name)
+
+
+def _unhealthy(context: Context) -> Cause | None:
+    if not (context.verdict.failed and context.survey.touched):
+        return None
+    return Cause("HealthCheckFailed", context.verdict.message, context.now)
+
+
+def step(context: Context, why: Cause) -> Decision:
+    """Put back what the policy's scope says, and end once nothing is left to do."""
+    batches = _settle(context, why)
+    waiting = [stand for stand in context.survey.at(Stage.DONE) if _undoes(context, stand, why)]
+    batches += _turn(context, waiting, why)
+    if not waiting and not context.survey.at(Stage.WORKING, Stage.FAILED, Stage.RESTORING):
+        return endings.undone(context, why)
+    left = len(waiting) + len(context.survey.at(Stage.WORKING, Stage.FAILED, Stage.RESTORING))
+    message = f"rolling back ({left} to go): {why.message}"
+    state = replace(
+        context.state, phase=Phase.ROLLING_BACK, message=message, cause=why, soak_since=None, soak_until=None
+    )
+    wakes = [stand.standing.wake for stand in context.survey.at(Stage.WORKING, Stage.RESTORING)]
+    return Decision(state, tuple(batch for batch in batches if batch), earliest(*wakes))
+
+
+def _settle(context: Context, why: Cause) -> list[Batch]:
+    """Carry on what goes back, put back what failed, and turn round what is on its way forward."""
+    survey, kind, brief = context.survey, context.snapshot.kind, context.brief
+    batches = [stand.standing.actions for stand in survey.at(Stage.RESTORING)]
+    batches += [
+        stand.standing.actions or tuple(kind.put_back(stand.target, brief, why=why.reason))
+        for stand in survey.at(Stage.FAILED)
+    ]
+    for stand in survey.at(Stage.WORKING):
+        turn = stand.standing.settled and _in_scope(context, stand, why)
+        back = tuple(kind.put_back(stand.target, brief, why=why.reason)) if turn else ()
+        batches.append(back or stand.standing.actions)
+    return batches
+
+
+def _undoes(context: Context, stand: Stand, why: Cause) -> bool:
+    return context.policy.rollback.enabled and _in_scope(context, stand, why)
+
+
+def _in_scope(context: Context, stand: Stand, why: Cause) -> bool:
+    if why.reason in PEOPLE:
+        return True
+    match context.policy.rollback.scope:
+        case RollbackScope.ALL:
+            return True
+        case RollbackScope.WAVE:
+            return stand.standing.wave == context.state.wave
+        case RollbackScope.TARGET:
+            return False
+
+
+def _turn(context: Context, waiting: list[Stand], why: Cause) -> list[Batch]:
+    """Begin to put back healthy targets, as many at once as the budget allows, and one at least.
+
+    At least one, because a fleet whose budget is used up by the very patch could otherwise never be restored.
+    """
+    survey, strategy = context.survey, context.policy.strategy
+    limit = max(1, budget.resolve(strategy.max_unavailable, survey.total))
+    active = len(survey.at(Stage.WORKING, Stage.FAILED, Stage.RESTORING))
+    ordered = waves.fleet_order([stand.target for stand in waiting])
+    picked = waves.startable(
+        ordered, busy=survey.busy, limit=max(0, limit - active), one_domain=strategy.topology_key is not None
+    )
+    kind = context.snapshot.kind
+    return [tuple(kind.put_back(target, context.brief, why=why.reason)) for target in picked]

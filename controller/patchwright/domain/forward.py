@@ -1,0 +1,239 @@
+"""The way forward: canary, soak, wave by wave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from patchwright.domain import endings, gates, selection, waves
+from patchwright.domain.gates import Gate
+from patchwright.domain.snapshot import Batch, Context, Decision, earliest
+from patchwright.domain.state import Phase, RolloutState, WavePlan
+from patchwright.domain.survey import Stand
+from patchwright.domain.targets import Stage, Target
+
+ACTIVE = (Stage.WORKING, Stage.RESTORING, Stage.FAILED)
+
+
+def step(context: Context) -> Decision:
+    """Carry on what is in flight, then begin what may begin, or close the wave."""
+    going = carry_on(context)
+    candidates = _candidates(context)
+    if _wave_over(context, candidates):
+        return _close(context, going)
+    return _begin(context, going, candidates)
+
+
+def carry_on(context: Context) -> tuple[Batch, ...]:
+    """Continue everything in flight; a failed target below the threshold is put back by itself."""
+    survey, snapshot = context.survey, context.snapshot
+    batches = [stand.standing.actions for stand in survey.at(Stage.WORKING, Stage.RESTORING)]
+    for stand in survey.at(Stage.FAILED):
+        back = snapshot.kind.put_back(stand.target, context.brief, why="Failed")
+        # A health failure is written into the target's record first; the next round puts it back.
+        batches.append(stand.standing.actions or tuple(back))
+    return tuple(batch for batch in batches if batch)
+
+
+def plan_of(context: Context) -> WavePlan:
+    """Give the plan of the current wave."""
+    plan = context.state.plan
+    assert plan is not None
+    return plan.waves[min(context.state.wave, len(plan.waves) - 1)]
+
+
+def _candidates(context: Context) -> Sequence[Target]:
+    """Give what this wave may start, in order; the canary has an order and perhaps a selector of its own."""
+    fresh = [stand.target for stand in context.survey.at(Stage.FRESH)]
+    if context.state.wave > 0:
+        return waves.fleet_order(fresh)
+    selector = context.policy.strategy.canary.selector
+    if selector is not None:
+        fresh = [target for target in fresh if selection.matches(selector, target.labels)]
+    return waves.canary_order(fresh)
+
+
+def _left(context: Context) -> int | None:
+    size = plan_of(context).size
+    return None if size is None else size - len(_members(context))
+
+
+def _members(context: Context) -> list[Stand]:
+    return [stand for stand in context.survey.touched if stand.standing.wave == context.state.wave]
+
+
+def _wave_over(context: Context, candidates: Sequence[Target]) -> bool:
+    if context.survey.at(*ACTIVE):
+        return False
+    left = _left(context)
+    if left is not None and left <= 0:
+        return True
+    if candidates:
+        return False
+    # Skipped targets may come back: a canary that never was is no canary (L2).
+    return context.state.wave > 0 or bool(_members(context)) or not _waiting(context)
+
+
+def _waiting(context: Context) -> list[Stand]:
+    """Give the skipped targets that a person or a machine may still make patchable."""
+    return [stand for stand in context.survey.at(Stage.SKIPPED) if stand.standing.reason != "OptedOut"]
+
+
+def _begin(context: Context, going: tuple[Batch, ...], candidates: Sequence[Target]) -> Decision:
+    gate = gates.first_closed(context)
+    if gate is None and not candidates:
+        gate = _nobody(context)
+    if gate is None and candidates:
+        left = _left(context)
+        size = len(candidates) if left is None else min(left, len(candidates))
+        gate = gates.policy(context, candidates, wave=context.state.wave, size=size)
+    room = 0
+    if gate is None:
+        room, gate = gates.room(context)
+    if gate is not None:
+        return _held(context, going, gate)
+    return _start(context, going, _pick(context, candidates, room))
+
+
+def _nobody(context: Context) -> Gate | None:
+    """Say who is waited for when the canary has no candidate at all."""
+    if context.survey.at(*ACTIVE):
+        return None
+    first = min(_waiting(context), key=lambda stand: stand.target.name)
+    return Gate(f"no canary can be started: {first.target.name}: {first.standing.message}", reason="NoCanary")
+
+
+def _pick(context: Context, candidates: Sequence[Target], room: int) -> list[Target]:
+    left = _left(context)
+    limit = room if left is None else min(room, left)
+    one_domain = context.policy.strategy.topology_key is not None
+    return waves.startable(candidates, busy=context.survey.busy, limit=limit, one_domain=one_domain)
+
+
+def _held(context: Context, going: tuple[Batch, ...], gate: Gate) -> Decision:
+    if gate.outcome is not None:
+        return endings.end(context, gate.outcome, gates.ending(gate, context.now))
+    state = replace(
+        _at_work(context), phase=gate.phase or _phase(context), message=f"{_progress(context)}{gate.message}"
+    )
+    return Decision(state, going + gate.batches, earliest(gate.wake, _wake(context)), gate.again)
+
+
+def _start(context: Context, going: tuple[Batch, ...], picked: Sequence[Target]) -> Decision:
+    snapshot, state = context.snapshot, _at_work(context)
+    begun = [tuple(snapshot.kind.begin(target, context.brief, wave=state.wave)) for target in picked]
+    state = replace(
+        state,
+        phase=Phase.PROGRESSING if state.wave else Phase.CANARY,
+        started_at=state.started_at or context.now,
+        wave_since=state.wave_since or context.now,
+        message=_progress(context) + _news(context, picked),
+    )
+    return Decision(state, going + tuple(begun), _wake(context))
+
+
+def _at_work(context: Context) -> RolloutState:
+    return replace(context.state, soak_since=None, soak_until=None, leftover_since=None)
+
+
+def _phase(context: Context) -> Phase:
+    if context.state.wave > 0:
+        return Phase.PROGRESSING
+    return Phase.CANARY if context.survey.touched or context.state.started_at else Phase.PENDING
+
+
+def _progress(context: Context) -> str:
+    """Give the head of the sentence: which wave, how far."""
+    if not context.survey.touched:
+        return ""
+    wave, members = plan_of(context), _members(context)
+    done = sum(stand.standing.stage is Stage.DONE for stand in members)
+    size = "" if wave.size is None else f" of {wave.size}"
+    return f"{wave.name}: {done}{size} done, {len(context.survey.at(*ACTIVE))} in flight; "
+
+
+def _news(context: Context, picked: Sequence[Target]) -> str:
+    """Give the tail of the sentence: what stands in the way, else what begins, else what is at work."""
+    working = context.survey.at(*ACTIVE)
+    stuck = [stand for stand in working if stand.standing.reason]
+    if stuck:
+        return f"{stuck[0].target.name}: {stuck[0].standing.message}"
+    if picked:
+        more = f" and {len(picked) - 1} more" if len(picked) > 1 else ""
+        return f"starts {picked[0].name}{more}"
+    if working:
+        return f"{working[0].target.name} {working[0].standing.message}"
+    return "waits"
+
+
+def _wake(context: Context) -> datetime | None:
+    times = [stand.standing.wake for stand in context.survey.at(*ACTIVE)]
+    return earliest(*times, context.verdict.next_at)
+
+
+def _close(context: Context, going: tuple[Batch, ...]) -> Decision:
+    """The wave has been patched: soak, then the next one, or the end."""
+    gate = gates.superseded(context) or gates.health(context)
+    if gate is not None:
+        return _held(context, going, gate)
+    members = context.survey.in_wave(context.state.wave, Stage.DONE)
+    soak = timedelta(seconds=plan_of(context).soak_seconds if members else 0)
+    since = _soak_since(context, members)
+    if context.now < since + soak:
+        return _soak(context, since, since + soak)
+    return _advance(context)
+
+
+def _soak_since(context: Context, members: Sequence[Stand]) -> datetime:
+    """Give the moment from which the whole wave has been seen healthy without a break (L2).
+
+    An operator that was away did not see it: the soak begins again with its return.
+    """
+    ends = [stand.standing.since for stand in members if stand.standing.since]
+    known = [context.snapshot.observing_since, *ends]
+    if context.verdict.healthy_since:
+        known.append(context.verdict.healthy_since)
+    return max(known)
+
+
+def _soak(context: Context, since: datetime, until: datetime) -> Decision:
+    name = plan_of(context).name
+    text = f"{name} is healthy; soaks until {until.strftime('%H:%M:%S UTC')}"
+    state = replace(context.state, phase=Phase.SOAKING, message=text, soak_since=since, soak_until=until)
+    return Decision(state, wake=until)
+
+
+def _advance(context: Context) -> Decision:
+    state, plan = context.state, context.state.plan
+    assert plan is not None
+    fresh, waiting = context.survey.at(Stage.FRESH), _waiting(context)
+    if not fresh and not waiting:
+        return endings.succeed(context)
+    if state.wave >= len(plan.waves) - 1:
+        return _leftover(context, waiting)
+    following = plan.waves[state.wave + 1]
+    moved = replace(
+        state,
+        phase=Phase.PROGRESSING,
+        wave=state.wave + 1,
+        wave_since=context.now,
+        policy=None,
+        soak_since=None,
+        soak_until=None,
+        message=f"{plan.waves[state.wave].name} passed; next: {following.name}",
+    )
+    return Decision(moved, again=True)
+
+
+def _leftover(context: Context, waiting: Sequence[Stand]) -> Decision:
+    """Wait for what was skipped, as long as a target may take; then end, and name it."""
+    since = context.state.leftover_since or context.now
+    until = since + context.policy.strategy.progress_deadline
+    if context.now >= until:
+        return endings.succeed(context)
+    first = min(waiting, key=lambda stand: stand.target.name)
+    more = f" (and {len(waiting) - 1} more)" if len(waiting) > 1 else ""
+    text = f"all others are patched; waits for {first.target.name}: {first.standing.message}{more}"
+    state = replace(context.state, phase=Phase.PROGRESSING, message=text, leftover_since=since)
+    return Decision(state, wake=until)

@@ -1,0 +1,89 @@
+"""What people read: counts, notes, and conditions that kstatus, Flux and Argo CD understand.
+
+``Ready=False`` alone means "in progress" to kstatus; only ``Stalled=True`` means failed. Abnormal conditions are
+present only while they are true.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from patchwright.domain import survey, windows
+from patchwright.domain.model import FailurePolicy
+from patchwright.domain.snapshot import Context, Decision
+from patchwright.domain.state import TERMINAL, Condition, Phase, RolloutState
+from patchwright.domain.targets import Stage
+
+MESSAGE_KEPT = 1024
+BAD = frozenset({Phase.FAILED, Phase.ROLLED_BACK, Phase.DENIED})
+
+
+def dress(context: Context, decision: Decision) -> Decision:
+    """Fill in everything of the status that follows from what was seen and decided."""
+    if context.state.phase in TERMINAL:
+        return decision
+    found = context.survey
+    state = replace(
+        decision.state,
+        message=decision.state.message[:MESSAGE_KEPT],
+        observed_generation=context.snapshot.rollout.generation,
+        counts=survey.count(found),
+        in_flight=survey.notes(found.at(*survey.IN_FLIGHT), cap=len(context.snapshot.targets)),
+        failed=survey.notes([stand for stand in found.touched if stand.standing.failed]),
+        skipped=survey.notes(found.at(Stage.SKIPPED)),
+        quarantined=survey.notes(found.at(Stage.QUARANTINED)),
+        vanished=found.lost,
+        policy=context.snapshot.answer or decision.state.policy,
+        next_window=windows.opening(context.policy.windows, now=context.now).next_at,
+    )
+    return replace(decision, state=replace(state, conditions=conditions(state, context)))
+
+
+def conditions(state: RolloutState, context: Context) -> tuple[Condition, ...]:
+    """Give every condition that applies, sorted by type."""
+    found = [_ready(state), *_progress(state), *_policy(state, context), *_healthy(context)]
+    return tuple(sorted(found, key=lambda condition: condition.type))
+
+
+def _ready(state: RolloutState) -> Condition:
+    ready = "True" if state.phase is Phase.SUCCEEDED else "False"
+    return Condition("Ready", ready, _reason(state), state.message)
+
+
+def _progress(state: RolloutState) -> list[Condition]:
+    if state.phase in BAD:
+        return [Condition("Stalled", "True", _reason(state), state.message)]
+    if state.phase in TERMINAL:
+        return []
+    return [Condition("Reconciling", "True", _reason(state), state.message)]
+
+
+def _reason(state: RolloutState) -> str:
+    if state.phase in TERMINAL and state.cause is not None:
+        return state.cause.reason
+    return state.phase.value
+
+
+def _policy(state: RolloutState, context: Context) -> list[Condition]:
+    recorded = state.policy
+    if recorded is None:
+        return []
+    if recorded.decision is None:
+        open_ = context.policy.policy.failure_policy is FailurePolicy.IGNORE
+        return [Condition("PolicyEvaluated", "Unknown", "FailOpen" if open_ else recorded.reason, recorded.trouble)]
+    decision = recorded.decision
+    if decision.allowed:
+        text = f"allowed by {decision.package} at {decision.revision}"
+        return [Condition("PolicyEvaluated", "True", "Waived" if decision.waived else "Allowed", text)]
+    return [Condition("PolicyEvaluated", "False", "Denied", decision.violations[0].msg)]
+
+
+def _healthy(context: Context) -> list[Condition]:
+    if not context.snapshot.checks:
+        return []
+    verdict = context.verdict
+    if verdict.healthy:
+        return [Condition("Healthy", "True", "Healthy", "every health check passes")]
+    if verdict.unmeasured:
+        return [Condition("Healthy", "Unknown", "NotMeasured", verdict.message)]
+    return [Condition("Healthy", "False", "HealthCheckFailed", verdict.message)]
