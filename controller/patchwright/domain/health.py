@@ -1,37 +1,53 @@
 """Health: what was measured, what it is compared with, and what follows from it.
 
 A check counts against the patch only with what was not there before (the baseline), holds new starts as soon as it is
-unhealthy, and fails the wave once it has been unhealthy for its ``timeout``. A check that cannot be made is unhealthy.
+unhealthy, and fails the wave once a measurement finds it unhealthy for its ``timeout``. A check that cannot be made is
+unhealthy, and so is one that has nothing to look at: neither is excused by any baseline.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from patchwright.domain.model import Baseline, HealthCheck
 
 # Above this share of unhealthy items a comparison with "before" says nothing any more.
 SICK_SHARE = 0.5
+# A baseline lives in PatchRollout.status, which stays under 256 KiB; one that were cut short would blame the patch.
 FINDINGS_KEPT = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing a check found to be bad: ``key`` identifies it across measurements, ``message`` is for people."""
+    """One thing a check found to be bad: ``key`` identifies it across measurements, ``message`` is for people.
+
+    ``inexcusable`` findings say that the check itself has nothing to say (it could not be made, it selects nothing):
+    that it was so before the patch is no comfort.
+    """
 
     key: str
     message: str
+    inexcusable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """One run of a check: everything bad it found, of ``population`` things that it looked at."""
+    """One run of a check: everything bad it found, of ``population`` things that it looked at.
+
+    ``at`` is when it began, so that it is never newer than what it saw. ``population`` is ``None`` where only what is
+    bad can be counted (the series of a PromQL query).
+    """
 
     at: datetime
     findings: tuple[Finding, ...] = ()
-    population: int = 1
+    population: int | None = 1
+
+
+def unmade(at: datetime, why: str) -> Measurement:
+    """Give the measurement of a check that could not be made, with the sentence that says why."""
+    return Measurement(at, (Finding("error", why, inexcusable=True),), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +93,31 @@ class Start:
 
 
 def observe(state: CheckState, measured: Measurement, baseline: Baselines) -> CheckState:
-    """Take in a measurement: keep since when the check is healthy or unhealthy."""
-    if blamed(measured, baseline.get(state.check.name, ())):
-        return CheckState(state.check, measured, state.unhealthy_since or measured.at, None)
-    return CheckState(state.check, measured, None, state.healthy_since or measured.at)
+    """Take in a measurement: keep since when the check is healthy or unhealthy.
+
+    What came before is judged by the same baseline: a check that was sick for an hour before the rollout started has
+    not used up its timeout, nor has it been healthy all along.
+    """
+    now_bad = bool(blamed(measured, _before(state, baseline)))
+    same = state.measured is not None and now_bad == bool(_found(state, baseline))
+    if now_bad:
+        return CheckState(state.check, measured, (state.unhealthy_since if same else None) or measured.at, None)
+    return CheckState(state.check, measured, None, (state.healthy_since if same else None) or measured.at)
 
 
 def blamed(measured: Measurement, before: Sequence[str]) -> tuple[Finding, ...]:
-    """Give the findings that were not there before the patch."""
+    """Give the findings that were not there before the patch, and those that no baseline excuses."""
     known = frozenset(before)
-    return tuple(finding for finding in measured.findings if finding.key not in known)
+    return tuple(finding for finding in measured.findings if finding.inexcusable or finding.key not in known)
 
 
-def may_start(states: Sequence[CheckState]) -> Start:
+def may_start(states: Sequence[CheckState], *, now: datetime) -> Start:
     """Judge the fleet before anything is touched.
 
     A ``Block`` check must be healthy; an ``Exclude`` check's findings become the baseline, unless so many of its items
     are bad that nothing could be learnt from a comparison.
     """
-    unmeasured = tuple(s.check.name for s in states if s.measured is None)
+    unmeasured = _unmeasured(states, now)
     if unmeasured:
         return Start(unmeasured=unmeasured)
     for state in states:
@@ -105,64 +127,108 @@ def may_start(states: Sequence[CheckState]) -> Start:
     return Start(baseline=kept)
 
 
+def _unmeasured(states: Sequence[CheckState], now: datetime) -> tuple[str, ...]:
+    return tuple(s.check.name for s in states if s.measured is None or now >= expiry(s.check, s.measured))
+
+
+def expiry(check: HealthCheck, measured: Measurement) -> datetime:
+    """Give the time from which a measurement is too old to act on: its successor is overdue, for whatever reason."""
+    return measured.at + 2 * check.interval + check.probe_timeout
+
+
 def _sick(state: CheckState) -> str:
     measured = state.measured
     if measured is None or not measured.findings:
         return ""
-    first = measured.findings[0].message
-    if state.check.baseline is Baseline.BLOCK:
-        return f"health check {state.check.name} is unhealthy before the patch: {first}"
-    bad = len(measured.findings)
-    if bad > SICK_SHARE * measured.population:
-        return f"health check {state.check.name} finds {bad} of {measured.population} unhealthy already: {first}"
+    check, bad, text = state.check, len(measured.findings), _told(measured.findings)
+    if check.baseline is Baseline.BLOCK or any(finding.inexcusable for finding in measured.findings):
+        return f"health check {check.name} is unhealthy before the patch: {text}"
+    if measured.population is not None and bad > SICK_SHARE * measured.population:
+        return f"health check {check.name} finds {bad} of {measured.population} unhealthy already: {text}"
+    if bad > FINDINGS_KEPT:
+        return (
+            f"health check {check.name} finds {bad} things unhealthy already, and a baseline holds {FINDINGS_KEPT}; "
+            f"narrow the check: {text}"
+        )
     return ""
+
+
+def _told(findings: Sequence[Finding]) -> str:
+    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    return f"{findings[0].message}{more}"
 
 
 def _keys(state: CheckState) -> tuple[str, ...]:
     findings = state.measured.findings if state.measured else ()
-    return tuple(finding.key for finding in findings)
+    # Sorted, so that the same findings in another order are the same baseline and cost no write.
+    return tuple(sorted({finding.key for finding in findings}))
 
 
 def judge(states: Sequence[CheckState], baseline: Baselines, *, now: datetime) -> Verdict:
-    """Say whether the rollout may go on, must hold, or has failed."""
-    unmeasured = tuple(s.check.name for s in states if s.measured is None)
-    if unmeasured:
-        return Verdict(
-            False, f"health check {unmeasured[0]} was not measured yet", unmeasured[0], unmeasured=unmeasured
-        )
+    """Say whether the rollout may go on, must hold, or has failed.
+
+    A check that is known to be unhealthy speaks before one that was not measured yet.
+    """
     bad = [s for s in states if _found(s, baseline)]
-    if not bad:
-        known = [s.healthy_since for s in states if s.healthy_since]
-        return Verdict(True, healthy_since=max(known, default=None))
-    worst = min(bad, key=lambda s: _deadline(s, now))
-    findings = _found(worst, baseline)
-    more = f" (and {len(findings) - 1} more)" if len(findings) > 1 else ""
+    if bad:
+        return _unhealthy(bad, baseline)
+    if unmeasured := _unmeasured(states, now):
+        text = f"health check {unmeasured[0]} has no measurement young enough to act on"
+        return Verdict(False, text, unmeasured[0], unmeasured=unmeasured)
+    known = [s.healthy_since or s.measured.at for s in states if s.measured]
+    return Verdict(True, healthy_since=max(known, default=None))
+
+
+def _unhealthy(bad: Sequence[CheckState], baseline: Baselines) -> Verdict:
+    worst = min(bad, key=lambda s: (not _failed(s), _deadline(s)))
+    failed = _failed(worst)
+    others = f"; {len(bad) - 1} more checks are unhealthy" if len(bad) > 1 else ""
     return Verdict(
         healthy=False,
-        message=f"health check {worst.check.name}: {findings[0].message}{more}",
+        message=f"health check {worst.check.name}: {_told(_found(worst, baseline))}{others}",
         check=worst.check.name,
-        failed=_deadline(worst, now) <= now,
-        next_at=_deadline(worst, now),
+        failed=failed,
+        next_at=None if failed else _deadline(worst),
     )
 
 
+def _before(state: CheckState, baseline: Baselines) -> Sequence[str]:
+    return baseline.get(state.check.name, ())
+
+
 def _found(state: CheckState, baseline: Baselines) -> tuple[Finding, ...]:
-    return blamed(state.measured, baseline.get(state.check.name, ())) if state.measured else ()
+    return blamed(state.measured, _before(state, baseline)) if state.measured else ()
 
 
-def _deadline(state: CheckState, now: datetime) -> datetime:
-    return (state.unhealthy_since or now) + state.check.timeout
+def _failed(state: CheckState) -> bool:
+    """Tell whether a measurement at or after the deadline found the check unhealthy still.
+
+    Time alone proves nothing: with an interval longer than the timeout one blip would fail the wave unseen.
+    """
+    return state.measured is not None and state.measured.at >= _deadline(state)
+
+
+def _deadline(state: CheckState) -> datetime:
+    since = state.unhealthy_since or (state.measured.at if state.measured else None)
+    assert since is not None, "only a measured check is unhealthy"
+    return since + state.check.timeout
+
+
+def due(state: CheckState) -> datetime | None:
+    """Give the time of a check's next measurement, ``None`` for at once: after its interval, or at its deadline."""
+    if state.measured is None:
+        return None
+    regular = state.measured.at + state.check.interval
+    if state.unhealthy_since is None or _failed(state):
+        return regular
+    return min(regular, _deadline(state))
 
 
 def stale(state: CheckState, *, now: datetime) -> bool:
     """Tell whether the check is due again."""
-    return state.measured is None or now - state.measured.at >= state.check.interval
+    return (due(state) or now) <= now
 
 
 def next_measurement(states: Sequence[CheckState], *, now: datetime) -> datetime | None:
     """Give the time at which the next check is due."""
-    times = [s.measured.at + s.check.interval if s.measured else now for s in states]
-    return min(times, default=None)
-
-
-NEVER = timedelta.max
+    return min((due(state) or now for state in states), default=None)

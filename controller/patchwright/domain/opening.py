@@ -59,7 +59,7 @@ def _prepare(context: Context) -> Decision | None:
     if canary.selector is not None and not matching:
         text = f"strategy.canary.selector matches none of the {len(context.snapshot.targets)} selected targets"
         return _wait(context, Phase.PENDING, text)
-    start = health.may_start(context.snapshot.checks)
+    start = health.may_start(context.snapshot.checks, now=context.snapshot.now)
     if start.unmeasured:
         return _wait(context, Phase.PENDING, f"measures its health checks first: {', '.join(start.unmeasured)}")
     if start.refusal:
