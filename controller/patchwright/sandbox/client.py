@@ -1,0 +1,140 @@
+"""Requests to the sandbox's API server, with plain dictionaries: for the sandbox itself, its tests and benchmarks.
+
+Synchronous and safe to use from several threads; thousands of objects are made by a pool of them. The operator has
+its own, asynchronous client in ``adapters.kube``.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlencode
+
+import urllib3.exceptions
+from kubernetes import config as kubernetes_config
+from kubernetes.client import api_client, configuration, exceptions
+
+from patchwright import errors
+
+Manifest = dict[str, Any]
+_PARALLEL = 16
+
+
+class Client:
+    """One login at the API server; a context manager."""
+
+    def __init__(self, kubeconfig: Path, *, user_agent: str = "patchwright-sandbox") -> None:
+        settings = configuration.Configuration()
+        kubernetes_config.load_kube_config(str(kubeconfig), client_configuration=settings)
+        # Loopback, whatever HTTPS_PROXY says.
+        settings.proxy, settings.connection_pool_maxsize = None, _PARALLEL
+        self._api = api_client.ApiClient(settings)
+        self._host = settings.host
+        self._user_agent = user_agent
+
+    def __enter__(self) -> Self:
+        """Give the client."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close its connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._api.rest_client.pool_manager.clear()
+
+    def get(self, path: str, **query: str) -> Manifest:
+        """Give the object or list at ``path``."""
+        return self.request("GET", path, query=query)
+
+    def items(self, path: str, **query: str) -> list[Manifest]:
+        """Give the items of the list at ``path``."""
+        items: list[Manifest] = self.get(path, **query)["items"]
+        return items
+
+    def create(self, path: str, body: Manifest) -> Manifest:
+        """Create an object in the collection at ``path``."""
+        return self.request("POST", path, body)
+
+    def patch(self, path: str, body: object, *, kind: str = "merge-patch") -> Manifest:
+        """Patch the object at ``path``; ``kind`` is merge-patch, strategic-merge-patch or json-patch."""
+        suffix = "" if kind == "json-patch" else ""
+        return self.request("PATCH", path, body, content=f"application/{kind}+json{suffix}")
+
+    def apply(self, path: str, body: Manifest, *, manager: str = "patchwright-sandbox") -> Manifest:
+        """Create or change the object at ``path`` by server-side apply."""
+        query = {"fieldManager": manager, "force": "true"}
+        return self.request("PATCH", path, body, query=query, content="application/apply-patch+yaml")
+
+    def delete(self, path: str, body: Manifest | None = None) -> Manifest:
+        """Delete the object at ``path``."""
+        return self.request("DELETE", path, body)
+
+    def create_all(self, path: str, bodies: Iterable[Manifest], done: Callable[[], None] = lambda: None) -> None:
+        """Create many objects in one collection, several at a time; ``done`` is called after each."""
+        with concurrent.futures.ThreadPoolExecutor(_PARALLEL) as pool:
+            for future in concurrent.futures.as_completed([pool.submit(self.create, path, body) for body in bodies]):
+                future.result()
+                done()
+
+    def wait(self, path: str, until: Callable[[Manifest], bool], *, timeout: float = 30.0) -> Manifest:
+        """Poll the object or list at ``path`` until ``until`` holds; raise ClusterUnavailable after ``timeout`` seconds."""
+        deadline = time.monotonic() + timeout
+        while not until(seen := self._found(path)):
+            if time.monotonic() > deadline:
+                raise errors.ClusterUnavailable(f"{path} is not as awaited after {timeout:.0f} s: {str(seen)[:600]}")
+            time.sleep(0.05)
+        return seen
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: object = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content: str = "application/json",
+    ) -> Manifest:
+        """Make one request; give its JSON, raise a ClusterError for any answer but success."""
+        headers = {"Content-Type": content, "Accept": "application/json", "User-Agent": self._user_agent}
+        url = f"{self._host}{path}{'?' + urlencode(query) if query else ''}"
+        try:
+            answer = self._api.call_api(method, url, headers, body)
+            data = answer.read()
+        except (urllib3.exceptions.HTTPError, exceptions.ApiException) as fault:
+            raise errors.ClusterUnavailable(f"{method} {path}: the API server does not answer: {fault}") from fault
+        decoded: Manifest = json.loads(data or b"{}")
+        if answer.status >= 400:
+            raise _refused(f"{method} {path}", answer.status, decoded)
+        return decoded
+
+    def _found(self, path: str) -> Manifest:
+        try:
+            return self.get(path)
+        except errors.NotFound:
+            return {}
+
+
+def _refused(request: str, status: int, answer: Manifest) -> errors.ClusterError:
+    sentence = f"{request}: {status} {answer.get('reason', '')}: {answer.get('message', '')}"
+    match status:
+        case 404:
+            return errors.NotFound(sentence)
+        case 409:
+            return errors.Conflict(sentence)
+        case 429:
+            return errors.ClusterUnavailable(sentence)
+        case _ if status >= 500:
+            return errors.ClusterUnavailable(sentence)
+        case _:
+            return errors.Denied(sentence, reason=str(answer.get("reason", "Denied")))
+
+
+def names(items: Iterable[Manifest]) -> Iterator[str]:
+    """Give the names of objects."""
+    return (str(item["metadata"]["name"]) for item in items)

