@@ -13,7 +13,7 @@ from typing import Protocol
 
 from patchwright.domain.actions import JobStep, NodeRef, PodRef
 from patchwright.domain.health import Measurement
-from patchwright.domain.model import HealthCheck, Key, NodeTarget, PatchPolicy, PatchRollout
+from patchwright.domain.model import HealthCheck, Key, PatchPolicy, PatchRollout
 from patchwright.domain.nodes.record import Record
 from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList
 from patchwright.domain.policy import PolicyDecision, PolicyQuestion
@@ -90,10 +90,10 @@ class Rollouts(Protocol):
 class Fleet(Protocol):
     """Nodes with their Jobs, from the watch cache, and every write to them. Reads its own writes."""
 
-    def nodes(self, target: NodeTarget) -> tuple[NodeView, ...]:
-        """Give the nodes that the target selects."""
+    def nodes(self, policy: PatchPolicy) -> tuple[NodeView, ...]:
+        """Give the nodes that the policy selects, as they look to it (its label, its topology key)."""
 
-    def marked(self, rollout_uid: str) -> tuple[NodeView, ...]:
+    def marked(self, rollout_uid: str, policy: PatchPolicy) -> tuple[NodeView, ...]:
         """Give the nodes that carry this rollout's record, selected or not (a label may have changed since)."""
 
     def orphan_jobs(self, rollout_uid: str) -> int:
@@ -134,6 +134,9 @@ class Fleet(Protocol):
 
 class PolicyEngine(Protocol):
     """OPA."""
+
+    def revision(self) -> str:
+        """Give the revision that is pinned now: decisions of another one are asked for again."""
 
     async def evaluate(self, question: PolicyQuestion) -> PolicyDecision:
         """Ask for a decision.
@@ -183,3 +186,15 @@ class Journal(Protocol):
 
     def step_took(self, step: str, seconds: float) -> None:
         """Observe how long a node stayed in a step."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Every port, in one hand."""
+
+    rollouts: Rollouts
+    fleet: Fleet
+    policy_engine: PolicyEngine
+    health: HealthProber
+    journal: Journal
+    clock: Clock

@@ -13,7 +13,6 @@ from datetime import datetime, timedelta
 from patchwright.domain import budget, windows
 from patchwright.domain.actions import AskPolicy
 from patchwright.domain.model import FailurePolicy
-from patchwright.domain.policy import MAX_NAMES
 from patchwright.domain.snapshot import Batch, Context
 from patchwright.domain.state import Cause, Phase, WavePolicy
 from patchwright.domain.survey import OUT
@@ -97,7 +96,7 @@ def policy(context: Context, candidates: Sequence[Target], *, wave: int, size: i
     if context.snapshot.answer is not None:
         return Gate("records the policy decision", again=True)
     if recorded is None or recorded.wave != wave or _stale(context, recorded):
-        names = tuple(target.name for target in candidates[: min(size, MAX_NAMES)])
+        names = tuple(target.name for target in candidates[:size])
         return Gate("asks policy", batches=((AskPolicy(wave, size, names),),))
     if recorded.decision is None:
         return _no_decision(context, recorded)

@@ -24,7 +24,8 @@ class Snapshot:
     selected set and whatever else carries this rollout's record. ``observing_since`` is when this process began to watch: a soak
     that nobody watched does not count. ``answer`` is the newest policy answer, ``revision`` the policy revision that
     is pinned now. ``remembered`` says why the change failed before (empty: it did not), ``remembered_here`` that this
-    rollout's own failure is written down. ``conflict`` says which older rollout has some of these targets.
+    rollout's own failure is written down. ``conflict`` says which older rollout has some of these targets. ``trouble``
+    is what the API server refused to do at the last attempt.
     """
 
     now: datetime
@@ -43,6 +44,7 @@ class Snapshot:
     remembered_here: bool = False
     jobs_left: int = 0
     finalizer: bool = True
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,9 +23,11 @@ def dress(context: Context, decision: Decision) -> Decision:
     if context.state.phase in TERMINAL:
         return decision
     found = context.survey
+    trouble = context.snapshot.trouble
+    message = f"{trouble}; {decision.state.message}" if trouble else decision.state.message
     state = replace(
         decision.state,
-        message=decision.state.message[:MESSAGE_KEPT],
+        message=message[:MESSAGE_KEPT],
         observed_generation=context.snapshot.rollout.generation,
         counts=survey.count(found),
         in_flight=survey.notes(found.at(*survey.IN_FLIGHT), cap=len(context.snapshot.targets)),

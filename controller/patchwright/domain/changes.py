@@ -1,0 +1,47 @@
+"""The identity of a change: what nodes are labelled with, and what is remembered as failed (L9)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from datetime import timedelta
+from enum import Enum
+from typing import Any
+
+from patchwright.domain.model import Change, ScriptChange
+
+LENGTH = 16
+
+
+def change_id(change: Change) -> str:
+    """Give the first 16 hexadecimal digits of the SHA-256 of the change's canonical form; fit for a label's value.
+
+    Everything that a user can write into ``change`` counts, because whatever he changed may be what makes it work.
+    Fields that have their default do not: a field that a later version adds must not give every change a new identity,
+    or each node would look unpatched after an upgrade of the operator.
+    """
+    body = {"kind": _kind(change), **_canonical(change)}
+    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
+
+
+def _kind(change: Change) -> str:
+    match change:
+        case ScriptChange():
+            return "script"
+
+
+def _canonical(value: Any) -> dict[str, Any]:
+    found = {field.name: (getattr(value, field.name), field.default) for field in dataclasses.fields(value)}
+    return {name: _plain(item) for name, (item, default) in found.items() if item != default}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return _canonical(value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, timedelta):
+        return value / timedelta(milliseconds=1)
+    return value.value if isinstance(value, Enum) else value

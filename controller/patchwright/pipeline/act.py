@@ -1,0 +1,171 @@
+"""Act: carry out a decision's batches, each in order and all at once, up to a limit."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import assert_never
+
+from patchwright import errors, ports
+from patchwright.domain import actions
+from patchwright.domain.nodes.record import Record
+from patchwright.domain.nodes.view import Eviction, EvictionAttempt, NodeView
+from patchwright.domain.snapshot import Batch, Snapshot
+from patchwright.pipeline import ask, tell
+from patchwright.pipeline.facts import Facts
+
+# As many requests under way at once; the API server's fairness queues do the rest.
+PARALLEL = 32
+BLOCKING = frozenset({Eviction.BLOCKED, Eviction.MISCONFIGURED, Eviction.REFUSED})
+
+
+@dataclass(slots=True)
+class Report:
+    """What became of the batches: whether anything was done, what the API server refused, when it is worth a retry."""
+
+    acted: bool = False
+    refused: str = ""
+    retry_after: float | None = None
+
+
+@dataclass(slots=True)
+class Executor:
+    """Carries out actions for one rollout."""
+
+    world: ports.World
+    case: ports.Case
+    snapshot: Snapshot
+    facts: Facts
+    report: Report = field(default_factory=Report)
+
+    async def run(self, batches: Sequence[Batch]) -> Report:
+        """Carry out every batch; a batch stops at its first failure, the others go on."""
+        limit = asyncio.Semaphore(PARALLEL)
+        async with asyncio.TaskGroup() as group:
+            for batch in batches:
+                group.create_task(self._batch(batch, limit))
+        return self.report
+
+    async def _batch(self, batch: Batch, limit: asyncio.Semaphore) -> None:
+        async with limit:
+            for action in batch:
+                if not await self._one(action):
+                    return
+
+    async def _one(self, action: actions.Action) -> bool:
+        try:
+            await self._perform(action)
+        except (errors.Conflict, errors.NotFound):
+            # Somebody else wrote first, or the object is gone: look again before anything more is done to it.
+            await self._look_again(action)
+            return False
+        except errors.ClusterError as error:
+            self._failed(error)
+            return False
+        self.report.acted = True
+        return True
+
+    def _failed(self, error: errors.ClusterError) -> None:
+        wait = error.retry_after or 1.0
+        known = self.report.retry_after
+        self.report.retry_after = wait if known is None else min(known, wait)
+        if isinstance(error, errors.Denied):
+            self.report.refused = error.message
+
+    async def _look_again(self, action: actions.Action) -> None:
+        self.report.acted = True
+        node = getattr(action, "node", None)
+        if not isinstance(node, actions.NodeRef):
+            return
+        try:
+            await self.world.fleet.refresh(node)
+        except errors.ClusterError as error:
+            self._failed(error)
+
+    async def _perform(self, action: actions.Action) -> None:
+        match action:
+            case actions.Cordon() | actions.Mark() | actions.Uncordon():
+                await self._write(action)
+            case actions.ListPods() | actions.Evict() | actions.DeletePod():
+                await self._pods(action)
+            case actions.StartJob() | actions.DeleteJob() | actions.DeleteJobs():
+                await self._jobs(action)
+            case actions.AskPolicy():
+                self.facts.answer = await ask.ask(self.world.policy_engine, self.snapshot, action)
+            case actions.Remember():
+                await self._remember(action)
+            case actions.DropFinalizer():
+                await self.world.rollouts.let_go(self.case)
+            case _ as never:
+                assert_never(never)
+
+    async def _write(self, action: actions.Cordon | actions.Mark | actions.Uncordon) -> None:
+        fleet = self.world.fleet
+        match action:
+            case actions.Cordon():
+                await fleet.cordon(action.node, action.record)
+            case actions.Mark():
+                await fleet.mark(action.node, action.record)
+            case actions.Uncordon():
+                await fleet.uncordon(action.node, action.record, keep_cordon=action.keep_cordon, label=action.label)
+        await self._moved(action.node, action.record)
+
+    async def _moved(self, node: actions.NodeRef, after: Record | None) -> None:
+        """Tell of a node's new stage, and drop the facts of the one it left."""
+        self.facts.nodes.pop(node.uid, None)
+        before = self._record(node)
+        if before is None or after is None or before.mark is after.mark:
+            return
+        journal = self.world.journal
+        journal.drain_ended(node.name)
+        journal.step_took(before.mark.value, (after.since - before.since).total_seconds())
+        await tell.node(journal, node, after)
+
+    def _record(self, node: actions.NodeRef) -> Record | None:
+        found: NodeView | None = next((t for t in self.snapshot.targets if t.uid == node.uid), None)  # type: ignore[assignment]  # nodes are the only kind yet
+        return found.record if found else None
+
+    async def _pods(self, action: actions.ListPods | actions.Evict | actions.DeletePod) -> None:
+        facts, fleet = self.facts.node(action.node.uid), self.world.fleet
+        match action:
+            case actions.ListPods():
+                facts.pods = await fleet.pods(action.node)
+                left = {pod.ref.uid for pod in facts.pods.pods}
+                facts.evictions = {uid: seen for uid, seen in facts.evictions.items() if uid in left}
+                return
+            case actions.Evict():
+                attempt = await fleet.evict(action.pod, grace_period=action.grace_period)
+            case actions.DeletePod():
+                attempt = await fleet.delete_pod(action.pod, grace_period=action.grace_period)
+        await self._answered(action, attempt)
+
+    async def _answered(self, action: actions.Evict | actions.DeletePod, attempt: EvictionAttempt) -> None:
+        facts, pod, journal = self.facts.node(action.node.uid), action.pod, self.world.journal
+        before = facts.evictions.get(pod.uid)
+        again = before is not None and before.result is attempt.result
+        count = before.attempts + 1 if before is not None and again else 1
+        facts.evictions[pod.uid] = replace(attempt, attempts=count)
+        journal.evicted(attempt)
+        if attempt.result not in BLOCKING:
+            return
+        journal.drain_blocked(action.node.name, namespace=pod.namespace, pod=pod.name, reason=attempt.result.value)
+        if not again:
+            text = f"pod {pod.namespace}/{pod.name} cannot be evicted: {attempt.message}"
+            await journal.node_event(action.node, reason="DrainBlocked", message=text, warning=True)
+
+    async def _jobs(self, action: actions.StartJob | actions.DeleteJob | actions.DeleteJobs) -> None:
+        fleet = self.world.fleet
+        match action:
+            case actions.StartJob():
+                await fleet.start_job(self.case, action.node, step=action.step, name=action.name)
+            case actions.DeleteJob():
+                await fleet.delete_job(action.name, uid=action.uid)
+            case actions.DeleteJobs():
+                await fleet.delete_jobs(action.rollout_uid)
+
+    async def _remember(self, action: actions.Remember) -> None:
+        failed = ports.FailedChange(
+            action.change_id, action.version, str(self.case.key), action.reason, action.message, self.snapshot.now
+        )
+        await self.world.rollouts.remember(self.case, failed)

@@ -1,0 +1,37 @@
+"""What is known of a rollout besides its objects, and may be forgotten: a restart learns it again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from patchwright.domain.health import CheckState
+from patchwright.domain.model import PatchPolicy
+from patchwright.domain.nodes.view import EvictionAttempt, PodList
+from patchwright.domain.state import RolloutState, WavePolicy
+
+
+@dataclass(slots=True)
+class NodeFacts:
+    """What was seen of one node's pods, and what the eviction API answered, by pod UID."""
+
+    pods: PodList | None = None
+    evictions: dict[str, EvictionAttempt] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class Facts:
+    """The facts of one rollout; ``nodes`` is keyed by node UID."""
+
+    observing_since: datetime
+    nodes: dict[str, NodeFacts] = field(default_factory=dict)
+    checks: dict[str, CheckState] = field(default_factory=dict)
+    answer: WavePolicy | None = None
+    last_policy: PatchPolicy | None = None
+    told: RolloutState | None = None
+    saved_at: datetime | None = None
+    trouble: str = ""
+
+    def node(self, uid: str) -> NodeFacts:
+        """Give the facts of one node, empty ones at first."""
+        return self.nodes.setdefault(uid, NodeFacts())

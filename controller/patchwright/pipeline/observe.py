@@ -1,0 +1,105 @@
+"""Observe: gather everything that the decision may know into one snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from patchwright import ports
+from patchwright.domain.health import CheckState
+from patchwright.domain.model import PatchPolicy, PatchRollout
+from patchwright.domain.nodes.procedure import NodeKind
+from patchwright.domain.nodes.view import NodeView
+from patchwright.domain.snapshot import Snapshot
+from patchwright.domain.state import TERMINAL
+from patchwright.pipeline.facts import Facts
+
+_KIND = NodeKind()
+
+
+def snapshot(
+    world: ports.World, case: ports.Case, *, rollout: PatchRollout, policy: PatchPolicy, facts: Facts, now: datetime
+) -> Snapshot:
+    """Put together the snapshot of one rollout."""
+    return Snapshot(
+        now=now,
+        observing_since=facts.observing_since,
+        rollout=rollout,
+        policy=policy,
+        state=case.state,
+        kind=_KIND,
+        targets=_targets(world.fleet, rollout, policy, facts),
+        checks=checks(policy, facts),
+        answer=facts.answer,
+        revision=world.policy_engine.revision(),
+        superseded_by=case.superseded_by,
+        conflict=_conflict(world, case, rollout, policy),
+        remembered=_remembered(case, rollout),
+        remembered_here=case.remembered is not None and case.remembered.rollout == str(case.key),
+        jobs_left=world.fleet.orphan_jobs(rollout.uid),
+        finalizer=case.finalizer,
+        trouble=facts.trouble,
+    )
+
+
+def checks(policy: PatchPolicy, facts: Facts) -> tuple[CheckState, ...]:
+    """Give the state of every check of the policy; an edited check starts afresh."""
+    found = []
+    for check in policy.health_checks:
+        known = facts.checks.get(check.name)
+        found.append(known if known is not None and known.check == check else CheckState(check))
+    return tuple(found)
+
+
+def _targets(fleet: ports.Fleet, rollout: PatchRollout, policy: PatchPolicy, facts: Facts) -> tuple[NodeView, ...]:
+    selected = fleet.nodes(policy)
+    names = {node.name for node in selected}
+    strays = tuple(node for node in fleet.marked(rollout.uid, policy) if node.name not in names)
+    return tuple(_with_facts(node, facts) for node in (*selected, *strays)) if facts.nodes else selected + strays
+
+
+def _with_facts(node: NodeView, facts: Facts) -> NodeView:
+    known = facts.nodes.get(node.uid)
+    if known is None:
+        return node
+    return replace(node, pods=known.pods, evictions=known.evictions)
+
+
+def _remembered(case: ports.Case, rollout: PatchRollout) -> str:
+    failed = case.remembered
+    if failed is None or rollout.retry or failed.rollout == str(case.key):
+        return ""
+    return f"version {failed.version} failed in rollout {failed.rollout}: {failed.message}"
+
+
+def _conflict(world: ports.World, case: ports.Case, rollout: PatchRollout, policy: PatchPolicy) -> str:
+    """Say which older active rollout has some of the same nodes (L10); it goes first, whatever its policy."""
+    if case.state.started_at is not None or case.state.phase in TERMINAL:
+        return ""
+    mine: set[str] | None = None
+    for other in _older(world.rollouts, rollout):
+        if other.policy is None:
+            continue
+        if mine is None:
+            mine = {node.name for node in world.fleet.nodes(policy)}
+        shared = sorted(mine.intersection(node.name for node in world.fleet.nodes(other.policy)))
+        if shared:
+            more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
+            return f"waits for rollout {other.key}, which has some of the same nodes ({shared[0]}{more})"
+    return ""
+
+
+def _older(rollouts: ports.Rollouts, rollout: PatchRollout) -> Iterable[ports.Case]:
+    mine = (rollout.created_at, rollout.key)
+    for case in _cases(rollouts):
+        other = case.rollout
+        if other is None or other.key == rollout.key or case.state.phase in TERMINAL:
+            continue
+        if (other.created_at, other.key) < mine:
+            yield case
+
+
+def _cases(rollouts: ports.Rollouts) -> Sequence[ports.Case]:
+    found = (rollouts.get(key) for key in rollouts.keys())  # noqa: SIM118 (a port's method, not a dict's)
+    return [case for case in found if case is not None]

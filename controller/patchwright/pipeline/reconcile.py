@@ -1,0 +1,172 @@
+"""One round for one rollout: observe, decide, save, act, tell.
+
+The state is saved before anything is done on it, and nothing is started on what is only intended, so a crash between
+any two requests leaves the world in a state that the next round understands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from patchwright import errors, ports
+from patchwright.domain import decide as engine
+from patchwright.domain import health
+from patchwright.domain.model import Key, NodeTarget, PatchPolicy
+from patchwright.domain.snapshot import Decision, Snapshot
+from patchwright.domain.state import TERMINAL, Condition, Phase, RolloutState
+from patchwright.pipeline import act, observe, probe, tell
+from patchwright.pipeline.facts import Facts
+
+# Counts may lag in status by this much; a phase, a wave, a decision or a cause never does.
+SAVE_EVERY = timedelta(seconds=1)
+IDLE = timedelta(minutes=5)
+AGAIN = timedelta(0)
+
+
+class Reconciler:
+    """Carries rollouts on, one round at a time.
+
+    ``wake`` is called when a background measurement may have changed a verdict. One reconciler serves one process, and
+    the facts it keeps are lost with it, by design.
+    """
+
+    def __init__(self, world: ports.World) -> None:
+        self._world = world
+        self._since = world.clock.now()
+        self._facts: dict[str, Facts] = {}
+
+    async def reconcile(self, key: Key) -> timedelta | None:
+        """Do one round.
+
+        Returns:
+            How long until the next one is due though nothing has happened, or ``None`` when the rollout is gone.
+
+        Raises:
+            ClusterError: the API server did not take the status; the round is to be repeated.
+        """
+        case = self._world.rollouts.get(key)
+        if case is None:
+            self._world.journal.rollout_gone(key)
+            return None
+        facts = self._facts.setdefault(case.uid, Facts(self._since))
+        if case.rollout is None:
+            return await self._unreadable(case, facts)
+        policy = self._policy(case, facts)
+        if policy is None:
+            return await self._without_policy(case, facts)
+        if not (case.finalizer or case.deleting or case.state.phase in TERMINAL):
+            await self._world.rollouts.hold(case)
+            return AGAIN
+        return await self._round(case, policy, facts)
+
+    async def _round(self, case: ports.Case, policy: PatchPolicy, facts: Facts) -> timedelta:
+        world = self._world
+        assert case.rollout is not None
+        now = world.clock.now()
+        snapshot = observe.snapshot(world, case, rollout=case.rollout, policy=policy, facts=facts, now=now)
+        decision = engine.decide(snapshot)
+        await self._save(case, decision.state, facts, now)
+        report = await act.Executor(world, case, snapshot, facts).run(decision.batches)
+        facts.trouble = report.refused
+        return self._next(decision, report, snapshot, now)
+
+    async def measure(self, key: Key) -> tuple[bool, timedelta]:
+        """Make the health checks of a rollout that are due.
+
+        Returns:
+            Whether a verdict may have changed, and how long until the next check is due.
+        """
+        case = self._world.rollouts.get(key)
+        if case is None or case.policy is None or case.state.phase in TERMINAL or case.state.outcome:
+            return False, IDLE
+        facts = self._facts.setdefault(case.uid, Facts(self._since))
+        states = observe.checks(case.policy, facts)
+        changed = await probe.measure(
+            self._world, states, namespace=case.key.namespace, baseline=case.state.baseline, facts=facts
+        )
+        now = self._world.clock.now()
+        due = health.next_measurement(observe.checks(case.policy, facts), now=now)
+        return changed, max(AGAIN, due - now) if due else IDLE
+
+    def _next(self, decision: Decision, report: act.Report, snapshot: Snapshot, now: datetime) -> timedelta:
+        if report.retry_after is not None:
+            return timedelta(seconds=report.retry_after)
+        if report.acted or decision.again:
+            return AGAIN
+        if decision.state.phase in TERMINAL and not snapshot.rollout.deleting:
+            return IDLE
+        waits = [IDLE, *([decision.wake - now] if decision.wake else [])]
+        if _unsaved(snapshot.state, decision.state):
+            waits.append(SAVE_EVERY)
+        return max(AGAIN, min(waits))
+
+    async def _save(self, case: ports.Case, state: RolloutState, facts: Facts, now: datetime) -> None:
+        before = case.state
+        if state == before:
+            return
+        recent = facts.saved_at is not None and now - facts.saved_at < SAVE_EVERY
+        if recent and not weighty(before, state):
+            return
+        await self._world.rollouts.save(case, state)
+        facts.saved_at = now
+        await tell.rollout(self._world.journal, case, before, state)
+
+    def _policy(self, case: ports.Case, facts: Facts) -> PatchPolicy | None:
+        """Give the policy; for a rollout that has begun, one that went missing is one that is being deleted."""
+        if case.policy is not None:
+            facts.last_policy = case.policy
+            return case.policy
+        if case.rollout is None or (case.state.started_at is None and not case.deleting):
+            return None
+        if case.faults:
+            return facts.last_policy
+        known = facts.last_policy or PatchPolicy(Key(case.key.namespace, case.rollout.policy_name), "", 0, NodeTarget())
+        return replace(known, deleting=True)
+
+    async def _without_policy(self, case: ports.Case, facts: Facts) -> timedelta:
+        name = case.rollout.policy_name if case.rollout else ""
+        why = "; ".join(case.faults) or f"policy {name} does not exist in namespace {case.key.namespace}; create it"
+        return await self._invalid(case, facts, why, reason="InvalidSpec" if case.faults else "PolicyNotFound")
+
+    async def _unreadable(self, case: ports.Case, facts: Facts) -> timedelta:
+        if case.deleting and case.finalizer and case.state.started_at is None:
+            await self._world.rollouts.let_go(case)
+            return AGAIN
+        return await self._invalid(case, facts, "; ".join(case.faults), reason="InvalidSpec")
+
+    async def _invalid(self, case: ports.Case, facts: Facts, why: str, *, reason: str) -> timedelta:
+        """Say what is wrong with the rollout or its policy; nothing is begun, and what is in flight is held."""
+        if case.state.phase in TERMINAL:
+            return IDLE
+        conditions = (Condition("Ready", "False", reason, why), Condition("Stalled", "True", reason, why))
+        phase = Phase.PENDING if case.state.started_at is None else case.state.phase
+        state = replace(
+            case.state, phase=phase, message=why, observed_generation=case.generation, conditions=conditions
+        )
+        await self._save(case, state, facts, self._world.clock.now())
+        return IDLE
+
+
+def weighty(before: RolloutState, after: RolloutState) -> bool:
+    """Tell whether a change of state must be recorded before anything else is done."""
+    return any(getattr(before, name) != getattr(after, name) for name in WEIGHTY)
+
+
+WEIGHTY = (
+    "phase", "outcome", "plan", "wave", "policy", "baseline", "cause", "vanished", "started_at", "soak_until",
+    "leftover_since", "observed_generation",
+)  # fmt: skip
+
+
+def _unsaved(before: RolloutState, after: RolloutState) -> bool:
+    return before != after
+
+
+Wake = Callable[[Key], None]
+
+
+def retry_of(error: errors.PatchwrightError) -> timedelta:
+    """Give how long to wait before a failed round is repeated."""
+    return timedelta(seconds=error.retry_after if error.retry_after is not None else 30.0)
