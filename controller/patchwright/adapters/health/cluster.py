@@ -1,0 +1,118 @@
+"""Reads of the API server as plain JSON: lists are long, and the client's models cost more than the lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+import aiohttp
+
+from patchwright.adapters.health.looks import short
+from patchwright.domain.model import Operator, Requirement, Selector
+from patchwright.errors import HealthProbeError, NotFound
+
+PAGE: Final = 500
+_GONE: Final = 410
+
+
+class Expired(HealthProbeError):
+    """A list took longer than its continue token lived."""
+
+
+class Cluster:
+    """The API server, through a ``kubernetes.aio`` ``ApiClient`` that stays the caller's to close."""
+
+    def __init__(self, api_client: Any) -> None:
+        self._client = api_client
+
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+        """Read ``path``, which must be made of ``segment``s.
+
+        Raises:
+            NotFound: there is no such object, or no such resource.
+            HealthProbeError: the API server refuses or gives no answer.
+        """
+        # The client appends to the query of its own accord, so it gets a list of its own.
+        request = await self._client.param_serialize(
+            "GET",
+            path,
+            query_params=list((query or {}).items()),
+            header_params={"Accept": "application/json"},
+            auth_settings=["BearerToken"],
+        )
+        try:
+            response = await self._client.call_api(*request)
+            body = await response.read()
+        except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, TimeoutError):
+                raise
+            raise HealthProbeError(
+                f"the API server does not answer GET {path} ({type(error).__name__}); the check is made again"
+            ) from error
+        return _parsed(response.status, body, path)
+
+    async def items(self, path: str, selector: Selector) -> list[dict[str, Any]]:
+        """List every object at ``path`` that ``selector`` matches, page by page; raises as ``get``."""
+        try:
+            return await self._pages(path, selector)
+        except Expired:
+            return await self._pages(path, selector)
+
+    async def _pages(self, path: str, selector: Selector) -> list[dict[str, Any]]:
+        query = {"limit": str(PAGE)}
+        if label_selector := label_query(selector):
+            query["labelSelector"] = label_selector
+        found: list[dict[str, Any]] = []
+        while True:
+            page = await self.get(path, query)
+            found += page.get("items") or []
+            token = (page.get("metadata") or {}).get("continue")
+            if not token:
+                return found
+            query["continue"] = token
+
+
+def segment(text: str) -> str:
+    """Give a name as one segment of a path; raises HealthProbeError for what would change the path."""
+    if not text or text in (".", "..") or "/" in text:
+        raise HealthProbeError(f'"{short(text)}" is not the name of an object; correct it in the health check')
+    return quote(text, safe="")
+
+
+def label_query(selector: Selector) -> str:
+    """Give a selector as the API server's ``labelSelector`` parameter; empty selects everything."""
+    return ",".join(_requirement(each) for each in selector.requirements)
+
+
+def _requirement(requirement: Requirement) -> str:
+    values = ",".join(sorted(requirement.values))
+    match requirement.operator:
+        case Operator.IN:
+            return f"{requirement.key} in ({values})"
+        case Operator.NOT_IN:
+            return f"{requirement.key} notin ({values})"
+        case Operator.EXISTS:
+            return requirement.key
+        case Operator.DOES_NOT_EXIST:
+            return f"!{requirement.key}"
+
+
+def _parsed(status: int, body: bytes, path: str) -> dict[str, Any]:
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        answer = None
+    if status == 200 and isinstance(answer, dict):
+        return answer
+    said = short(answer.get("message", "") if isinstance(answer, dict) else "") or "no reason given"
+    if status == 404:
+        raise NotFound(f"the API server has nothing at {path}")
+    if status == _GONE:
+        raise Expired(f"the API server forgot the list of {path} midway ({said}); the check is made again")
+    if status in (401, 403):
+        raise HealthProbeError(
+            f"the API server refuses GET {path}: {said}; let the operator's role get and list this resource"
+        )
+    raise HealthProbeError(f"the API server answers GET {path} with {status}: {said}; the check is made again")
