@@ -1,0 +1,296 @@
+"""What the watches and our own writes say of nodes, Jobs and their pods; every method is plain and quick."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from patchwright.adapters.kube import jobs, projection
+from patchwright.adapters.kube.foreign import SUC
+from patchwright.adapters.kube.jobs import JobFacts, PodFacts
+from patchwright.adapters.kube.projection import Lens, NodeFacts
+from patchwright.adapters.kube.versions import Store
+from patchwright.domain.actions import JobStep
+from patchwright.domain.nodes.view import JobView, NodeView
+
+_NO_JOBS: Final[Mapping[JobStep, JobView]] = {}
+# Views are cheap to make and hold little that the facts do not, but 5,000 of them per rollout add up.
+_VIEWS_KEPT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What changed: a node, or something of a rollout on one (a Job or its pod)."""
+
+    node: str
+    rollout_uid: str = ""
+
+
+Listener = Callable[[Changed], None]
+
+
+@dataclass(slots=True)
+class _Views:
+    """The views through one lens, each with the facts and the Jobs that it was made from."""
+
+    made: dict[str, tuple[NodeFacts, object, NodeView]] = field(default_factory=dict)
+
+
+class FleetCache:
+    """Nodes with our Jobs on them.
+
+    ``own_node`` is the name of the node that runs this operator, empty when it runs elsewhere; ``namespace`` is where
+    our Jobs are.
+    """
+
+    def __init__(self, *, namespace: str, own_node: str = "") -> None:
+        self.namespace = namespace
+        self.own_node = own_node
+        self._nodes: Store[NodeFacts] = Store()
+        self._jobs: Store[JobFacts] = Store()
+        self._pods: Store[PodFacts] = Store()
+        self._marked: dict[str, set[str]] = {}
+        self._on: dict[tuple[str, str], dict[JobStep, str]] = {}
+        self._job_names: dict[str, str] = {}
+        self._pods_of: dict[str, set[str]] = {}
+        self._job_views: dict[tuple[str, str], Mapping[JobStep, JobView]] = {}
+        self._others: Mapping[str, str] = {}
+        self._views: OrderedDict[tuple[Lens, str], _Views] = OrderedDict()
+        self._listeners: list[Listener] = []
+
+    def on_change(self, listener: Listener) -> None:
+        """Have ``listener`` called with everything that changes; a mere heartbeat is no change."""
+        self._listeners.append(listener)
+
+    # --- what the watches say -------------------------------------------------------------------------------------
+
+    def apply_node(self, raw: Mapping[str, Any]) -> None:
+        """Take in a Node as it was read, watched or answered."""
+        metadata = raw["metadata"]
+        name = metadata["name"]
+        if not self._nodes.news(name, metadata["uid"], metadata["resourceVersion"]):
+            return
+        known = self._nodes.get(name)
+        facts = projection.node(raw, known if known and known.uid == metadata["uid"] else None)
+        facts = self._with_others(facts)
+        before = self._nodes.put(name, facts)
+        if before != facts:
+            self._remark(name, before, facts)
+            self._tell(Changed(name))
+
+    def remove_node(self, raw: Mapping[str, Any]) -> None:
+        """Take in that a Node was deleted."""
+        self.forget_node(raw["metadata"]["name"], raw["metadata"]["uid"])
+
+    def forget_node(self, name: str, uid: str) -> None:
+        """Drop a node that is gone; one of the same name with another UID stays."""
+        gone = self._nodes.drop(name, uid)
+        if gone is not None:
+            self._remark(name, gone, None)
+            for views in self._views.values():
+                views.made.pop(name, None)
+            self._tell(Changed(name))
+
+    def apply_job(self, raw: Mapping[str, Any]) -> None:
+        """Take in a Job; one that is not ours is passed over."""
+        metadata = raw["metadata"]
+        key = metadata["name"]
+        if not self._mine(metadata) or not self._jobs.news(key, metadata["uid"], metadata["resourceVersion"]):
+            return
+        facts = jobs.job(raw)
+        if facts is None:
+            return
+        before = self._jobs.put(key, facts)
+        if before is not None and before.uid != facts.uid:
+            self._unlink(before)
+        self._job_names[facts.uid] = key
+        self._on.setdefault((facts.rollout_uid, facts.node_name), {})[facts.step] = key
+        if before != facts:
+            self._job_changed(facts)
+
+    def remove_job(self, raw: Mapping[str, Any]) -> None:
+        """Take in that a Job was deleted."""
+        metadata = raw["metadata"]
+        if self._mine(metadata):
+            self.forget_job(metadata["name"], metadata["uid"])
+
+    def forget_job(self, name: str, uid: str) -> None:
+        """Drop a Job that is gone, and what its pods said."""
+        gone = self._jobs.drop(name, uid)
+        for pod in self._pods_of.pop(uid, ()):
+            facts = self._pods.get(pod)
+            if facts is not None:
+                self._pods.drop(pod, facts.uid)
+        if gone is not None:
+            self._unlink(gone)
+            self._job_changed(gone)
+
+    def deleting_jobs(self, rollout_uid: str) -> None:
+        """Note that all of a rollout's Jobs were told to go; the watch says when they are gone."""
+        for key, facts in list(self._jobs.items()):
+            if facts.rollout_uid == rollout_uid and not facts.deleting:
+                self._jobs.put(key, replace(facts, deleting=True))
+                self._job_changed(facts)
+
+    def apply_pod(self, raw: Mapping[str, Any]) -> None:
+        """Take in a pod of one of our Jobs; others are passed over."""
+        metadata = raw["metadata"]
+        key = metadata["name"]
+        if not self._mine(metadata) or not self._pods.news(key, metadata["uid"], metadata["resourceVersion"]):
+            return
+        facts = jobs.pod(raw)
+        if facts is not None:
+            self._keep_pod(facts)
+
+    def remove_pod(self, raw: Mapping[str, Any]) -> None:
+        """Take in that a pod was deleted: its last words are kept as long as its Job is there."""
+        metadata = raw["metadata"]
+        facts = jobs.pod(raw) if self._mine(metadata) else None
+        if facts is None or facts.job_uid not in self._job_names:
+            self._pods.drop(metadata["name"], metadata["uid"])
+            return
+        known = self._pods.get(facts.name)
+        if facts.termination is None and known is not None and known.uid == facts.uid:
+            facts = known
+        self._keep_pod(replace(facts, gone=True))
+
+    def set_others(self, busy: Mapping[str, str]) -> None:
+        """Take in which nodes other actors work on without marking them (node name to who)."""
+        names = {name for name in {*busy, *self._others} if busy.get(name) != self._others.get(name)}
+        self._others = dict(busy)
+        for name in names:
+            facts = self._nodes.get(name)
+            if facts is not None:
+                bare = replace(facts, foreign="" if facts.foreign.startswith(SUC) else facts.foreign)
+                self._nodes.put(name, self._with_others(bare))
+                self._tell(Changed(name))
+
+    # --- what the engine asks -------------------------------------------------------------------------------------
+
+    def nodes(self, lens: Lens, rollout_uid: str, *, wanted: Callable[[Mapping[str, str]], bool]) -> list[NodeView]:
+        """Give the nodes whose labels are ``wanted``, seen through a policy, with a rollout's Jobs on them."""
+        made = self._made(lens, rollout_uid)
+        return [self._view(facts, lens, rollout_uid, made=made) for facts in self._nodes if wanted(facts.labels)]
+
+    def marked(self, lens: Lens, rollout_uid: str) -> list[NodeView]:
+        """Give the nodes that carry a rollout's record, by name."""
+        made = self._made(lens, rollout_uid)
+        found = (self._nodes.get(name) for name in sorted(self._marked.get(rollout_uid, ())))
+        return [self._view(facts, lens, rollout_uid, made=made) for facts in found if facts is not None]
+
+    def node(self, name: str) -> NodeFacts | None:
+        """Give what is known of one node."""
+        return self._nodes.get(name)
+
+    def node_names(self) -> Iterable[str]:
+        """Give the names of all nodes."""
+        return (facts.name for facts in self._nodes)
+
+    def rollouts_on(self, node: str) -> set[str]:
+        """Give the rollouts (by UID) that have a record or a Job on a node, to wake them."""
+        facts = self._nodes.get(node)
+        mine = {facts.record.rollout_uid} if facts and facts.record else set()
+        return mine | {rollout for rollout, name in self._on if name == node}
+
+    def orphan_jobs(self, rollout_uid: str) -> int:
+        """Count a rollout's Jobs that still exist."""
+        return sum(facts.rollout_uid == rollout_uid for facts in self._jobs)
+
+    def job(self, name: str) -> JobFacts | None:
+        """Give what is known of one Job."""
+        return self._jobs.get(name)
+
+    # --- complete lists -------------------------------------------------------------------------------------------
+
+    def prune_nodes(self, uids: frozenset[str], at: int) -> None:
+        """Drop the nodes that a complete list does not hold any more: a watch that was cut off never said so."""
+        for name, facts in self._nodes.prune(lambda _, each: each.uid in uids, at):
+            self._remark(name, facts, None)
+            self._tell(Changed(name))
+
+    def prune_jobs(self, uids: frozenset[str], at: int) -> None:
+        """Drop the Jobs that a complete list does not hold any more."""
+        for key, facts in list(self._jobs.items()):
+            if facts.uid not in uids and int(facts.resource_version) <= at:
+                self.forget_job(key, facts.uid)
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _mine(self, metadata: Mapping[str, Any]) -> bool:
+        return bool(metadata.get("namespace") == self.namespace)
+
+    def _with_others(self, facts: NodeFacts) -> NodeFacts:
+        who = self._others.get(facts.name)
+        return replace(facts, foreign=who) if who and not facts.foreign else facts
+
+    def _remark(self, name: str, before: NodeFacts | None, after: NodeFacts | None) -> None:
+        old = before.record.rollout_uid if before and before.record else ""
+        new = after.record.rollout_uid if after and after.record else ""
+        if old and old != new:
+            self._marked[old].discard(name)
+            if not self._marked[old]:
+                del self._marked[old]
+        if new:
+            self._marked.setdefault(new, set()).add(name)
+
+    def _keep_pod(self, facts: PodFacts) -> None:
+        if self._jobs.buried(facts.job_uid):
+            return
+        before = self._pods.put(facts.name, facts)
+        self._pods_of.setdefault(facts.job_uid, set()).add(facts.name)
+        # The pod may be seen before its Job; the Job's own arrival joins them then.
+        owner = self._jobs.get(self._job_names.get(facts.job_uid, ""))
+        if owner is not None and before != facts:
+            self._job_changed(owner)
+
+    def _unlink(self, facts: JobFacts) -> None:
+        self._job_names.pop(facts.uid, None)
+        place = (facts.rollout_uid, facts.node_name)
+        steps = self._on.get(place, {})
+        if steps.get(facts.step) == facts.name:
+            del steps[facts.step]
+        if not steps:
+            self._on.pop(place, None)
+
+    def _job_changed(self, facts: JobFacts) -> None:
+        self._job_views.pop((facts.rollout_uid, facts.node_name), None)
+        self._tell(Changed(facts.node_name, facts.rollout_uid))
+
+    def _tell(self, changed: Changed) -> None:
+        for listener in self._listeners:
+            listener(changed)
+
+    def _made(self, lens: Lens, rollout_uid: str) -> _Views:
+        key = (lens, rollout_uid)
+        views = self._views.setdefault(key, _Views())
+        self._views.move_to_end(key)
+        while len(self._views) > _VIEWS_KEPT:
+            self._views.popitem(last=False)
+        return views
+
+    def _view(self, facts: NodeFacts, lens: Lens, rollout_uid: str, *, made: _Views) -> NodeView:
+        mine = self._jobs_on(rollout_uid, facts.name)
+        known = made.made.get(facts.name)
+        if known is not None and known[0] is facts and known[1] is mine:
+            return known[2]
+        view = projection.view(facts, lens, mine)
+        made.made[facts.name] = (facts, mine, view)
+        return view
+
+    def _jobs_on(self, rollout_uid: str, node: str) -> Mapping[JobStep, JobView]:
+        place = (rollout_uid, node)
+        steps = self._on.get(place)
+        if not steps:
+            return _NO_JOBS
+        views = self._job_views.get(place)
+        if views is None:
+            found = {step: self._jobs.get(name) for step, name in steps.items()}
+            views = {step: jobs.view(each, self._pods_on(each.uid)) for step, each in found.items() if each}
+            self._job_views[place] = views
+        return views
+
+    def _pods_on(self, job_uid: str) -> list[PodFacts]:
+        found = (self._pods.get(name) for name in self._pods_of.get(job_uid, ()))
+        return [each for each in found if each is not None]
