@@ -32,11 +32,9 @@ def isolated_env(**more: str) -> dict[str, str]:
     }
 
 
-def git(*argv: str, cwd: Path, stdin: bytes | None = None, **env: str) -> str:
+def git(*argv: str, cwd: Path, **env: str) -> str:
     """Run git to its end and give its output; a failure carries stderr."""
-    done = subprocess.run(
-        ["git", *argv], cwd=cwd, env=isolated_env(**env), input=stdin, capture_output=True, check=False
-    )
+    done = subprocess.run(["git", *argv], cwd=cwd, env=isolated_env(**env), capture_output=True, check=False)
     assert done.returncode == 0, f"git {argv}: {done.stderr.decode(errors='replace')}"
     return done.stdout.decode().strip()
 
