@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from patchwright.domain.model import Baseline, HealthCheck
 
@@ -67,8 +67,10 @@ class CheckState:
 class Verdict:
     """What all checks together say.
 
-    ``healthy_since`` is since when every check has been healthy; ``failed`` says that one has used up its timeout;
-    ``next_at`` is when an unhealthy check will have.
+    ``healthy_since`` is since when every check has been healthy, as far as the oldest of the last measurements
+    (``as_of``) tells: whoever waits for the end of a soak needs one from after it. ``failed`` says that one has used up
+    its timeout;
+    ``next_at`` is when an unhealthy check will have, ``None`` when that time has come.
     """
 
     healthy: bool
@@ -78,6 +80,7 @@ class Verdict:
     healthy_since: datetime | None = None
     next_at: datetime | None = None
     unmeasured: tuple[str, ...] = ()
+    as_of: datetime | None = None
 
 
 Baselines = Mapping[str, tuple[str, ...]]
@@ -105,6 +108,21 @@ def observe(state: CheckState, measured: Measurement, baseline: Baselines) -> Ch
     return CheckState(state.check, measured, None, (state.healthy_since if same else None) or measured.at)
 
 
+def news(before: CheckState, after: CheckState) -> bool:
+    """Tell whether a measurement may have changed the verdict, or ended a time without one."""
+    assert after.measured is not None, "it was just measured"
+    if before.measured is None:
+        return True
+    late = after.measured.at - before.measured.at > before.check.interval + before.check.probe_timeout
+    return late or _gist(before) != _gist(after)
+
+
+def _gist(state: CheckState) -> tuple[bool, bool, tuple[Finding, ...]]:
+    findings = state.measured.findings if state.measured else ()
+    bad = state.unhealthy_since is not None
+    return bad, bad and _failed(state), findings
+
+
 def blamed(measured: Measurement, before: Sequence[str]) -> tuple[Finding, ...]:
     """Give the findings that were not there before the patch, and those that no baseline excuses."""
     known = frozenset(before)
@@ -128,12 +146,14 @@ def may_start(states: Sequence[CheckState], *, now: datetime) -> Start:
 
 
 def _unmeasured(states: Sequence[CheckState], now: datetime) -> tuple[str, ...]:
-    return tuple(s.check.name for s in states if s.measured is None or now >= expiry(s.check, s.measured))
+    """Name the checks whose last measurement is missing or too old to act on: its successor is long overdue.
 
-
-def expiry(check: HealthCheck, measured: Measurement) -> datetime:
-    """Give the time from which a measurement is too old to act on: its successor is overdue, for whatever reason."""
-    return measured.at + 2 * check.interval + check.probe_timeout
+    Checks are measured together, so one waits for the slowest of them, once for its turn and once for its result.
+    """
+    patience = max((s.check.probe_timeout for s in states), default=timedelta(0))
+    return tuple(
+        s.check.name for s in states if s.measured is None or now >= s.measured.at + 2 * (s.check.interval + patience)
+    )
 
 
 def _sick(state: CheckState) -> str:
@@ -171,24 +191,25 @@ def judge(states: Sequence[CheckState], baseline: Baselines, *, now: datetime) -
     """
     bad = [s for s in states if _found(s, baseline)]
     if bad:
-        return _unhealthy(bad, baseline)
+        return _unhealthy(bad, baseline, now)
     if unmeasured := _unmeasured(states, now):
         text = f"health check {unmeasured[0]} has no measurement young enough to act on"
         return Verdict(False, text, unmeasured[0], unmeasured=unmeasured)
     known = [s.healthy_since or s.measured.at for s in states if s.measured]
-    return Verdict(True, healthy_since=max(known, default=None))
+    as_of = min((s.measured.at for s in states if s.measured), default=None)
+    return Verdict(True, healthy_since=max(known, default=None), as_of=as_of)
 
 
-def _unhealthy(bad: Sequence[CheckState], baseline: Baselines) -> Verdict:
+def _unhealthy(bad: Sequence[CheckState], baseline: Baselines, now: datetime) -> Verdict:
     worst = min(bad, key=lambda s: (not _failed(s), _deadline(s)))
-    failed = _failed(worst)
     others = f"; {len(bad) - 1} more checks are unhealthy" if len(bad) > 1 else ""
     return Verdict(
         healthy=False,
         message=f"health check {worst.check.name}: {_told(_found(worst, baseline))}{others}",
         check=worst.check.name,
-        failed=failed,
-        next_at=None if failed else _deadline(worst),
+        failed=_failed(worst),
+        # Once the deadline has passed it is the measurement that is awaited, and no time.
+        next_at=_deadline(worst) if _deadline(worst) > now else None,
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from patchwright import errors, ports
 from patchwright.domain import health
-from patchwright.domain.health import Baselines, CheckState, Finding, Measurement
+from patchwright.domain.health import Baselines, CheckState, Measurement
 from patchwright.pipeline.facts import Facts
 
 
@@ -23,20 +23,16 @@ async def measure(
     for state, result in zip(due, measured, strict=True):
         after = health.observe(state, result, baseline)
         facts.checks[state.check.name] = after
-        changed = changed or _verdict(after) != _verdict(state)
+        changed = changed or health.news(state, after)
         if after.unhealthy_since is not None:
             world.journal.health_failed(state.check.name)
     return changed
 
 
-def _verdict(state: CheckState) -> tuple[bool, bool, tuple[Finding, ...]]:
-    findings = state.measured.findings if state.measured else ()
-    return state.measured is None, state.unhealthy_since is not None, findings
-
-
 async def _one(world: ports.World, state: CheckState, namespace: str) -> Measurement:
     """Measure one check; one that cannot be made is unhealthy (kured fails closed here, and so do we)."""
+    at = world.clock.now()
     try:
         return await world.health.measure(state.check, namespace=namespace)
     except errors.HealthProbeError as error:
-        return Measurement(world.clock.now(), (Finding("probe", error.message),))
+        return health.unmade(at, error.message)
