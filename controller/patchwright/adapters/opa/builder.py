@@ -73,21 +73,23 @@ class _Build:
         return pack(files, revision=revision, roots=sorted(roots), packages=[package.name for package in deciding])
 
     async def _outlined(self) -> list[outline.Module]:
-        """Give the modules that will be served; all are looked at, tests too."""
-        texts = {**self._modules, **self._tests, _DEFAULT: library.default_rollout()}
+        """Give the modules that decide: the repository's, and the default one if needed. All are looked at."""
+        texts = {**self._modules, **self._tests, _DEFAULT: library.default_rollout(), **library.modules()}
         modules = await outline.read_outline(self._opa, texts, directory=self._directory)
         if modules is None:
             await asyncio.to_thread(_write, self._directory / "broken", {**self._modules, **self._tests})
             await self._check("broken")
             raise InvalidInput([Fault("", "the Rego cannot be parsed; run `opa check`")], reason="InvalidPolicy")
-        faults = outline.find_faults([module for module in modules if module.file != _DEFAULT], texts)
+        written = [module for module in modules if module.file in self._modules or module.file in self._tests]
+        read = [module for module in written if module.file not in self._tests]
+        faults = outline.find_faults(written, texts)
+        faults += outline.find_dangling(read, modules, given=_data_paths(self._data), files=texts)
         if faults:
             own = [replace(fault, source=fault.source.removeprefix(_PREFIX)) for fault in faults]
             raise InvalidInput(own, reason="InvalidPolicy")
-        served = [module for module in modules if module.file not in self._tests]
-        if any(module.package == DEFAULT_PACKAGE for module in served if module.file != _DEFAULT):
-            served = [module for module in served if module.file != _DEFAULT]
-        return served
+        if any(module.package == DEFAULT_PACKAGE for module in read):
+            return read
+        return [*read, *(module for module in modules if module.file == _DEFAULT)]
 
     def _contents(
         self, modules: list[outline.Module], deciding: list[outline.Package], *, revision: str
@@ -126,6 +128,17 @@ class _Build:
 def _prefixed(files: Mapping[str, bytes]) -> dict[str, bytes]:
     """Keep the repository's files apart from the library's, whatever they are called."""
     return {_PREFIX + name: text for name, text in files.items()}
+
+
+def _data_paths(value: object, at: outline.DataPath = ()) -> Iterator[outline.DataPath]:
+    """Give the paths of all leaves; parameters that are not set are known by name."""
+    if at == ("patchwright", "parameters"):
+        yield from ((*at, name) for name in library.parameter_names())
+    elif isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from _data_paths(item, (*at, str(key)))
+    else:
+        yield at
 
 
 def _write(directory: Path, files: Mapping[str, bytes]) -> None:

@@ -34,9 +34,9 @@ class OpaPolicyEngine:
         self, url: str, *, token: str | None = None, timeout: float = 5.0, ca_file: Path | None = None
     ) -> None:
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/"):
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path.strip("/") or "@" in parts.netloc:
             raise errors.InvalidInput([errors.Fault("opa.url", f"{url!r} is no http(s)://host:port of an OPA")])
-        self._url = url
+        self.url = url
         self._timeout = timeout
         self._tls = ssl.create_default_context(cafile=ca_file) if parts.scheme == "https" else None
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
@@ -118,7 +118,7 @@ class OpaPolicyEngine:
         return answer
 
     def _away(self, what: str) -> errors.PolicyUnavailable:
-        return errors.PolicyUnavailable(f"OPA at {self._url} {what}; nothing new starts until it does")
+        return errors.PolicyUnavailable(f"OPA at {self.url} {what}; nothing new starts until it does")
 
 
 def _revision(answer: Mapping[str, Any]) -> str:

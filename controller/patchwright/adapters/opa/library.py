@@ -5,6 +5,7 @@ Installed, it lies beside the package (``patchwright/policies``, put there by th
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -45,6 +46,11 @@ def default_rollout() -> bytes:
 def input_schema() -> Path:
     """Give the JSON schema of the input document, which OPA type-checks every rule against."""
     return directory() / "schemas" / "input.json"
+
+
+def parameter_names() -> list[str]:
+    """Give the names of the library's parameters."""
+    return list(json.loads(parameters_schema().read_bytes())["properties"])
 
 
 def parameters_schema() -> Path:

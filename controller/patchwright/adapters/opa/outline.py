@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -38,13 +38,36 @@ _QUERY: Final = """
                 "set": is_set_rule(each),
             }
         ],
+        "refs": references(ast),
     }
 }
 """
 _MODULE: Final = """package patchwright.outline
 default is_set_rule(_) := false
 is_set_rule(rule) if { rule.head.key; not rule.head.value; count(rule.head.ref) == 1 }
+
+references(ast) := {path |
+    names := {name: parts |
+        some each in object.get(ast, "imports", [])
+        parts := [part.value | some part in each.path.value]
+        name := object.get(each, "alias", parts[count(parts) - 1])
+    }
+    walk(object.get(ast, "rules", []), [_, node])
+    node.type == "ref"
+    node.value[0].type == "var"
+    base := object.get(names, node.value[0].value, [node.value[0].value])
+    base[0] == "data"
+    path := array.concat(base, [part.value |
+        some i, part in node.value
+        i > 0
+        every j in numbers.range(1, i) { node.value[j].type == "string" }
+    ])
+}
+
 modules := """
+
+
+DataPath = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +80,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """One file: its path, its package and its rules."""
+    """One file: its path, its package, its rules, and what it reads below ``data`` (as far as the path is fixed)."""
 
     file: str
     package: str
     rules: tuple[Rule, ...]
+    refs: tuple[DataPath, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +115,8 @@ async def read_outline(opa: OpaBinary, files: Mapping[str, bytes], *, directory:
 
 def _module(file: str, found: Mapping[str, Any]) -> Module:
     rules = tuple(Rule(str(rule["name"]), bool(rule["set"])) for rule in found["rules"])
-    return Module(file, ".".join(map(str, found["package"][1:])), rules)
+    refs = tuple(sorted(tuple(map(str, ref[1:])) for ref in found["refs"]))
+    return Module(file, ".".join(map(str, found["package"][1:])), rules, refs)
 
 
 def find_faults(modules: Sequence[Module], files: Mapping[str, bytes]) -> list[Fault]:
@@ -104,6 +129,23 @@ def find_faults(modules: Sequence[Module], files: Mapping[str, bytes]) -> list[F
             Fault(DEFAULT_PACKAGE, "has no deny or violation rule, so it would decide nothing; add one", source)
         )
     return faults
+
+
+def find_dangling(
+    modules: Sequence[Module], served: Sequence[Module], *, given: Iterable[DataPath], files: Mapping[str, bytes]
+) -> Iterator[Fault]:
+    """Find what ``modules`` read below ``data`` that neither a rule of ``served`` nor the data (``given``) provides.
+
+    OPA cannot tell: to it, data may come at any time. So ``library.freeze_window.deny`` without the last ``s`` would be
+    undefined, and the rule over it would never fire, without a word.
+    """
+    rules = [(*module.package.split("."), rule.name) for module in served for rule in module.rules]
+    known = [*rules, *given]
+    for module in modules:
+        for ref in module.refs:
+            if not any(ref[: len(path)] == path[: len(ref)] for path in known):
+                source = f"{module.file}:{_line_with(files[module.file], ref[-1])}"
+                yield Fault(f"data.{'.'.join(ref)}", "no rule and no data file gives it; correct the name", source)
 
 
 def packages(modules: Sequence[Module]) -> tuple[Package, ...]:
@@ -133,6 +175,12 @@ def _rule_faults(module: Module, files: Mapping[str, bytes]) -> Iterator[Fault]:
             # A complete rule is undefined when its body fails: no answer looks like "nothing to object to".
             source = f"{module.file}:{_line(files[module.file], rule.name)}"
             yield Fault(f"{module.package}.{rule.name}", f"must be a set: write `{rule.name} contains … if …`", source)
+
+
+def _line_with(text: bytes, word: str) -> int:
+    lines = text.decode("utf-8", errors="replace").splitlines()
+    name = re.compile(rf"\b{re.escape(word)}\b")
+    return next((number for number, line in enumerate(lines, 1) if name.search(line)), 1)
 
 
 def _line(text: bytes, word: str) -> int:

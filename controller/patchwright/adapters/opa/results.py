@@ -77,7 +77,7 @@ def _violation(rule: str, value: Any) -> Violation:
 
 def _described(rule: str, msg: str, value: Mapping[str, Any]) -> Violation:
     details = value.get("details", {})
-    severity = _SEVERITIES.get(value.get("severity", "medium"))
+    severity = _SEVERITIES.get(str(value.get("severity", "medium")))
     remediation = value.get("remediation", "")
     if not isinstance(details, dict) or severity is None or not isinstance(remediation, str):
         raise PolicyBadResult(
@@ -105,11 +105,13 @@ class _Exception:
 
     def __init__(self, rule: str, value: Any) -> None:
         match value:
-            case {"rules": [*names], "reason": str(reason), "expiresAt": expires} if reason:
-                self.rules = frozenset(map(str, names))
+            case {"rules": [*names], "reason": str(reason), "expiresAt": expires, **rest} if (
+                reason and all(isinstance(name, str) for name in names) and isinstance(rest.get("details", {}), dict)
+            ):
+                self.rules = frozenset(names)
                 self.reason = reason
                 self.expires_at = _instant(rule, "expiresAt", expires)
-                self.details = dict(value.get("details", {}))
+                self.details: Mapping[str, Any] = value.get("details", {})
             case _:
                 raise PolicyBadResult(
                     f"{rule} gives {_shown(value)}; give {{rules: [names], reason, expiresAt}}: an exception without a "
