@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 SEEDS ?= 2000
 
-.PHONY: help setup lint fmt unit simulate controlplane test bench demo crds verify clean
+.PHONY: help setup lint fmt unit policies simulate controlplane test bench demo crds verify clean
 
 help: ## print this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ fmt: setup ## format and fix what ruff can fix
 
 unit: setup ## tier 1: unit, property and golden tests; seconds, no cluster
 	$(BIN)/pytest tests/unit tests/property tests/golden -n $(WORKERS)
+
+policies: setup ## the Rego library: formatted, strict, typed, tested to the last line
+	$(BIN)/pytest tests/unit/test_policies_library.py
 
 simulate: setup ## tier 2: many random crash schedules (SEEDS=2000)
 	$(BIN)/pytest tests/simulation -n $(WORKERS) --seeds $(SEEDS)
