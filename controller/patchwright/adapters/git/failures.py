@@ -39,10 +39,10 @@ def _cause(pattern: str, reason: str, *, cause: str, action: str, retry_after: f
 # every failure, whatever the cause.
 _CAUSES = (
     _cause(
-        "died of signal (25|9)|file size limit exceeded|file too large",
+        "no space left on device|disk quota exceeded|read-only file system",
         "GitOperationFailed",
-        cause="the repository is larger than the transfer limit",
-        action="keep policy in a repository of its own, or raise the limit",
+        cause="the cache folder is full or cannot be written",
+        action="give the operator's cache volume more room",
     ),
     _cause(
         "remote host identification has changed|host key verification failed|host key is known",

@@ -155,8 +155,18 @@ class Repository:
                 next_action="name a folder in spec.path, or use spec.ignore and a smaller repository",
             )  # fmt: skip
         if done.returncode != 0:
+            self._require_within_limit(doing)
             raise git_failed(self.request.url, doing, stderr=done.stderr, secrets=self.session.secrets)
         return done.stdout
+
+    def _require_within_limit(self, doing: str) -> None:
+        """Tell a download that hit its limit from others: git only says "invalid index-pack output"."""
+        limit = self.request.limits.transfer_bytes // 512 * 512
+        if any(pack.stat().st_size >= limit for pack in (self.folder / "objects/pack").glob("tmp_*")):
+            raise failure(
+                self.request.url, f"{doing}: the repository is larger than {limit} bytes",
+                next_action="keep policy in a repository of its own, without large files",
+            )  # fmt: skip
 
     async def _run(
         self,
