@@ -13,6 +13,7 @@ from typing import Protocol
 
 from patchwright.domain.actions import JobStep, NodeRef, PodRef
 from patchwright.domain.health import Measurement
+from patchwright.domain.memory import FailedChange
 from patchwright.domain.model import HealthCheck, Key, PatchPolicy, PatchRollout
 from patchwright.domain.nodes.record import Record
 from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList
@@ -25,18 +26,6 @@ class Clock(Protocol):
 
     def now(self) -> datetime:
         """Give the current time, in UTC."""
-
-
-@dataclass(frozen=True, slots=True)
-class FailedChange:
-    """A change that a policy remembers as failed (L9)."""
-
-    change_id: str
-    version: str
-    rollout: str
-    reason: str
-    message: str
-    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +179,7 @@ class Journal(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Every port, in one hand."""
+    """Every port that a rollout needs, in one hand."""
 
     rollouts: Rollouts
     fleet: Fleet

@@ -9,6 +9,7 @@ from typing import assert_never
 
 from patchwright import errors, ports
 from patchwright.domain import actions
+from patchwright.domain.memory import FailedChange
 from patchwright.domain.nodes.record import Record
 from patchwright.domain.nodes.view import Eviction, EvictionAttempt, NodeView
 from patchwright.domain.snapshot import Batch, Snapshot
@@ -165,7 +166,7 @@ class Executor:
                 await fleet.delete_jobs(action.rollout_uid)
 
     async def _remember(self, action: actions.Remember) -> None:
-        failed = ports.FailedChange(
+        failed = FailedChange(
             action.change_id, action.version, str(self.case.key), action.reason, action.message, self.snapshot.now
         )
         await self.world.rollouts.remember(self.case, failed)

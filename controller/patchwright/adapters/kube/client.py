@@ -84,6 +84,7 @@ class KubeApi:
         body: Any = None,
         content_type: str = "application/json",
         accept: str = "application/json",
+        headers: Mapping[str, str] | None = None,
         limit: float = WRITE_TIMEOUT,
     ) -> Answer:
         """Send a request and give the answer, refusals included.
@@ -94,14 +95,14 @@ class KubeApi:
         """
         if method not in _READS and not self.may_write():
             raise errors.Conflict(f"this replica does not hold the lease any more, so {method} {path} was not sent")
-        headers = {"Accept": accept, "Content-Type": content_type}
+        sent = {"Accept": accept, "Content-Type": content_type, **(headers or {})}
         try:
-            method, url, headers, _, _ = await self._client.param_serialize(
-                method, path, header_params=headers, query_params=list((query or {}).items()), auth_settings=_AUTH
+            method, url, sent, _, _ = await self._client.param_serialize(
+                method, path, header_params=sent, query_params=list((query or {}).items()), auth_settings=_AUTH
             )
             timeout = aiohttp.ClientTimeout(total=limit, sock_connect=_CONNECT_TIMEOUT)
             response = await self._client.rest_client.request(
-                method, url, headers=headers, body=body, _request_timeout=timeout
+                method, url, headers=sent, body=body, _request_timeout=timeout
             )
             text = await response.read()
         except (aiohttp.ClientError, OSError) as error:
@@ -118,6 +119,7 @@ class KubeApi:
         body: Any = None,
         content_type: str = "application/json",
         accept: str = "application/json",
+        headers: Mapping[str, str] | None = None,
         limit: float = WRITE_TIMEOUT,
     ) -> Mapping[str, Any]:
         """Send a request about ``what`` (for the sentence) and give the object it answers with.
@@ -126,7 +128,7 @@ class KubeApi:
             ClusterError: the API server refused, or did not answer.
         """
         answer = await self.send(
-            method, path, query=query, body=body, content_type=content_type, accept=accept, limit=limit
+            method, path, query=query, body=body, content_type=content_type, accept=accept, headers=headers, limit=limit
         )
         if not answer.ok:
             raise failure(answer, what)

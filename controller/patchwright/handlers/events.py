@@ -1,0 +1,90 @@
+"""The kopf handlers: every watch event goes into a cache, and whoever it concerns is woken.
+
+There are no create, update or delete handlers, on purpose: kopf would write annotations and finalizers on the user's
+objects (kopf#635, kopf#652), and a level-based operator has no use for the difference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import kopf
+
+from patchwright.domain.model import Key
+
+GROUP, VERSION = "patchwright.dev", "v1alpha1"
+OURS = "patchwright.dev/rollout"
+Raw = Mapping[str, Any]
+
+
+class Feed(Protocol):
+    """What takes the events: an upsert, or a removal when ``gone``."""
+
+    def node(self, raw: Raw, *, gone: bool) -> None:
+        """Take a Node."""
+
+    def job(self, raw: Raw, *, gone: bool) -> None:
+        """Take one of our Jobs."""
+
+    def pod(self, raw: Raw, *, gone: bool) -> None:
+        """Take a pod of one of our Jobs."""
+
+    def rollout(self, raw: Raw, *, gone: bool) -> None:
+        """Take a PatchRollout."""
+
+    def policy(self, raw: Raw, *, gone: bool) -> None:
+        """Take a PatchPolicy."""
+
+    def repository(self, raw: Raw, *, gone: bool) -> None:
+        """Take a PolicyRepository."""
+
+
+def registry(feed: Feed) -> kopf.OperatorRegistry:
+    """Give a registry in which every event that concerns us reaches the feed."""
+    found = kopf.OperatorRegistry()
+    kopf.on.startup(registry=found)(_configure)
+    kopf.on.login(registry=found)(_login)
+    for resource, take in _resources(feed):
+        kopf.on.event(*resource, registry=found)(_handler(take))
+    return found
+
+
+Take = Callable[..., None]
+
+
+def _resources(feed: Feed) -> list[tuple[tuple[str, ...], Take]]:
+    return [
+        (("", "v1", "nodes"), feed.node),
+        (("batch", "v1", "jobs"), feed.job),
+        (("", "v1", "pods"), feed.pod),
+        ((GROUP, VERSION, "patchrollouts"), feed.rollout),
+        ((GROUP, VERSION, "patchpolicies"), feed.policy),
+        ((GROUP, VERSION, "policyrepositories"), feed.repository),
+    ]
+
+
+def _handler(take: Take) -> Callable[..., Any]:
+    async def handle(event: kopf.RawEvent, **_: Any) -> None:
+        take(event["object"], gone=event["type"] == "DELETED")
+
+    return handle
+
+
+async def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
+    settings.posting.enabled = False  # our events are written by the journal, in step with the status
+    settings.scanning.disabled = True  # our kinds are there before we are; watching every CRD would need more rights
+    settings.watching.label_selectors["batch", "v1", "jobs"] = OURS
+    settings.watching.label_selectors["", "v1", "pods"] = OURS  # never all pods: 20,000 of them are not ours
+    settings.watching.chunk_size = 500
+    settings.queueing.idle_timeout = 1.0  # one worker per node and event: with 5,000 nodes they must not linger
+
+
+async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
+    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+
+
+def key_of(raw: Raw) -> Key:
+    """Give the namespace and name of a raw object."""
+    metadata = raw["metadata"]
+    return Key(metadata.get("namespace", ""), metadata["name"])
