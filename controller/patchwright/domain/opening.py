@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from patchwright.domain import endings, gates, health, selection, waves
-from patchwright.domain.model import Trigger
 from patchwright.domain.snapshot import Context, Decision
 from patchwright.domain.state import Cause, Phase, Plan
 from patchwright.domain.targets import Stage, Target
@@ -38,9 +37,6 @@ def _waits(context: Context) -> Decision | None:
         return _wait(context, Phase.PENDING, snapshot.conflict)
     if policy.suspend:
         return _wait(context, Phase.PENDING, f"policy {policy.key.name} is suspended")
-    if policy.trigger is Trigger.MANUAL and not snapshot.rollout.approved:
-        text = "waits for approval: set the annotation patchwright.dev/approved on it to start"
-        return _wait(context, Phase.AWAITING_APPROVAL, text)
     if not snapshot.targets:
         noun = snapshot.kind.noun
         return _wait(
