@@ -6,9 +6,9 @@ import contextlib
 import itertools
 import sys
 from collections.abc import Iterator
-from typing import cast
 
 import pytest
+
 from patchwright.sandbox import client, controlplane, progress
 
 _NUMBERS = itertools.count(1)
@@ -31,7 +31,7 @@ def sandbox(request: pytest.FixtureRequest) -> Iterator[controlplane.ControlPlan
 @pytest.fixture
 def api(sandbox: controlplane.ControlPlane) -> client.Client:
     """The administrator's client."""
-    return sandbox.client
+    return sandbox.api
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def namespace(sandbox: controlplane.ControlPlane) -> Iterator[str]:
     """A fresh namespace, its default service account in place; deleted (without waiting) after the test."""
     name = sandbox.add_namespace(f"test-{next(_NUMBERS)}")
     yield name
-    sandbox.client.delete(f"/api/v1/namespaces/{name}")
+    sandbox.api.delete(f"/api/v1/namespaces/{name}")
 
 
 @pytest.fixture

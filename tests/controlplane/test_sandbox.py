@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from patchwright import errors
 from patchwright.sandbox import client, controlplane
 from patchwright.sandbox import fleet as fleets

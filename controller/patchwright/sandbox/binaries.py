@@ -1,4 +1,4 @@
-"""The programs of the control plane: taken from ``KUBEBUILDER_ASSETS``, from the cache, or built once from pinned sources.
+"""The programs of the control plane: from ``KUBEBUILDER_ASSETS``, from the cache, or built once from pinned sources.
 
 The pins are two Go modules of ours under ``build/`` (go.mod, go.sum): one for the control plane, and one for
 Prometheus, which needs other versions of the same libraries. Their digest names the folder in the cache, so a new pin
@@ -55,7 +55,7 @@ CONTROL_PLANE = Module(
         [
             "-s -w",
             f"-X k8s.io/component-base/version.gitVersion=v{KUBERNETES}",
-            f"-X k8s.io/component-base/version.gitMajor={KUBERNETES.split('.')[0]}",
+            f"-X k8s.io/component-base/version.gitMajor={KUBERNETES.split('.', maxsplit=1)[0]}",
             f"-X k8s.io/component-base/version.gitMinor={KUBERNETES.split('.')[1]}",
             f"-X k8s.io/client-go/pkg/version.gitVersion=v{KUBERNETES}",
         ]

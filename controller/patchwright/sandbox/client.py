@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import urlencode
 
+import urllib3
 import urllib3.exceptions
 from kubernetes import config as kubernetes_config
 from kubernetes.client import api_client, configuration, exceptions
@@ -29,7 +30,9 @@ class Client:
 
     def __init__(self, kubeconfig: Path, *, user_agent: str = "patchwright-sandbox") -> None:
         settings = configuration.Configuration()
-        kubernetes_config.load_kube_config(str(kubeconfig), client_configuration=settings)
+        kubernetes_config.load_kube_config(  # type: ignore[no-untyped-call] # the library has no types there
+            str(kubeconfig), client_configuration=settings
+        )
         # Loopback, whatever HTTPS_PROXY says.
         settings.proxy, settings.connection_pool_maxsize = None, _PARALLEL
         self._api = api_client.ApiClient(settings)
@@ -63,8 +66,7 @@ class Client:
 
     def patch(self, path: str, body: object, *, kind: str = "merge-patch") -> Manifest:
         """Patch the object at ``path``; ``kind`` is merge-patch, strategic-merge-patch or json-patch."""
-        suffix = "" if kind == "json-patch" else ""
-        return self.request("PATCH", path, body, content=f"application/{kind}+json{suffix}")
+        return self.request("PATCH", path, body, content=f"application/{kind}+json")
 
     def apply(self, path: str, body: Manifest, *, manager: str = "patchwright-sandbox") -> Manifest:
         """Create or change the object at ``path`` by server-side apply."""
@@ -82,8 +84,8 @@ class Client:
                 future.result()
                 done()
 
-    def wait(self, path: str, until: Callable[[Manifest], bool], *, timeout: float = 30.0) -> Manifest:
-        """Poll the object or list at ``path`` until ``until`` holds; raise ClusterUnavailable after ``timeout`` seconds."""
+    def wait(self, path: str, until: Callable[[Manifest], object], *, timeout: float = 30.0) -> Manifest:
+        """Poll the object or list at ``path`` until ``until`` holds; raise ClusterUnavailable after ``timeout`` s."""
         deadline = time.monotonic() + timeout
         while not until(seen := self._found(path)):
             if time.monotonic() > deadline:
@@ -105,13 +107,26 @@ class Client:
         url = f"{self._host}{path}{'?' + urlencode(query) if query else ''}"
         try:
             answer = self._api.call_api(method, url, headers, body)
-            data = answer.read()
+            data = answer.response.data
         except (urllib3.exceptions.HTTPError, exceptions.ApiException) as fault:
             raise errors.ClusterUnavailable(f"{method} {path}: the API server does not answer: {fault}") from fault
         decoded: Manifest = json.loads(data or b"{}")
         if answer.status >= 400:
             raise _refused(f"{method} {path}", answer.status, decoded)
         return decoded
+
+    def watch(self, path: str, resource_version: str) -> Iterator[Manifest]:
+        """Give the objects at ``path`` as they change after ``resource_version``, until the watch ends."""
+        url = f"{self._host}{path}?watch=true&allowWatchBookmarks=false&resourceVersion={resource_version}"
+        headers = {"Accept": "application/json", "User-Agent": self._user_agent}
+        try:
+            for line in _lines(self._api.call_api("GET", url, headers).response):
+                event = json.loads(line)
+                if event["type"] == "ERROR":
+                    raise errors.ClusterUnavailable(f"watch {path}: {event['object'].get('message')}")
+                yield event["object"]
+        except (urllib3.exceptions.HTTPError, exceptions.ApiException) as fault:
+            raise errors.ClusterUnavailable(f"watch {path}: the API server does not answer: {fault}") from fault
 
     def _found(self, path: str) -> Manifest:
         try:
@@ -133,6 +148,13 @@ def _refused(request: str, status: int, answer: Manifest) -> errors.ClusterError
             return errors.ClusterUnavailable(sentence)
         case _:
             return errors.Denied(sentence, reason=str(answer.get("reason", "Denied")))
+
+
+def _lines(stream: urllib3.BaseHTTPResponse) -> Iterator[bytes]:
+    held = b""
+    while chunk := stream.read1():
+        *whole, held = (held + chunk).split(b"\n")
+        yield from whole
 
 
 def names(items: Iterable[Manifest]) -> Iterator[str]:

@@ -6,7 +6,8 @@ Pure but for the small files that some components want; which port each one gets
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,7 +16,7 @@ from patchwright.sandbox import effects, pki, ports
 from patchwright.sandbox.settings import Settings
 
 # In the order in which they start; each stage waits until the one before it is ready.
-BOOT = (("etcd", "opa"), ("kube-apiserver",), ("kube-controller-manager", "kube-scheduler", "kwok"))
+BOOT = (("etcd", "opa"), ("kube-apiserver",), ("kube-controller-manager", "kube-scheduler", "kwok", "aftermath"))
 NAMES = tuple(name for stage in BOOT for name in stage)
 _KWOK_ANNOTATION = "kwok.x-k8s.io/node=fake"
 # Client-side throttling (50 requests a second by default) would be what a benchmark measures.
@@ -24,7 +25,10 @@ _QPS, _BURST = 1000, 2000
 
 @dataclass(frozen=True, slots=True)
 class Component:
-    """How to run one component: command line, complete environment, and the URL that answers 200 when it is ready."""
+    """How to run one component: command line, complete environment, and the URL that answers 200 when it is ready.
+
+    Without a URL it is ready once it runs.
+    """
 
     name: str
     command: tuple[str, ...]
@@ -66,13 +70,10 @@ class Plan:
 def component(plan: Plan, name: str) -> Component:
     """Give how to run the component called ``name``; writes the files that it reads."""
     command, ready = _BUILDERS[name](plan)
-    environment = {
-        # Nothing of the user's environment: proxies would catch loopback calls, and `opa.runtime().env` shows it all.
-        "PATH": "/usr/bin:/bin",
-        "HOME": str(plan.settings.directory),
-        **plan.settings.environment,
-    }
-    return Component(name, (str(plan.settings.binaries[name]), *command), environment, ready)
+    program = str(plan.settings.binaries[name]) if name in plan.settings.binaries else sys.executable
+    # Nothing of the user's environment: proxies would catch loopback calls, and `opa.runtime().env` shows it all.
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(plan.settings.directory)}
+    return Component(name, (program, *command), environment, ready)
 
 
 def prepare(plan: Plan) -> None:
@@ -85,6 +86,7 @@ def prepare(plan: Plan) -> None:
         ("system:kube-controller-manager", "system:kube-controller-manager"),
         ("system:kube-scheduler", "system:kube-scheduler"),
         ("kwok", pki.MASTERS),
+        ("aftermath", pki.MASTERS),
     ):
         authority.kubeconfig(plan.kubeconfig(user), url=plan.api_url, user=user, groups=[group])
 
@@ -204,6 +206,10 @@ def _opa(plan: Plan) -> tuple[list[str], str]:
     ], f"{plan.opa_url}/health"
 
 
+def _aftermath(plan: Plan) -> tuple[list[str], str]:
+    return ["-m", "patchwright.sandbox.aftermath", str(plan.kubeconfig("aftermath"))], ""
+
+
 def opa_config(bundle_url: str | None) -> dict[str, object]:
     """Give OPA's configuration: decisions to its log, and the bundle at ``bundle_url`` by long polling."""
     config: dict[str, object] = {"decision_logs": {"console": True}, "labels": {"app": "patchwright-sandbox"}}
@@ -237,7 +243,7 @@ def _audit_policy() -> list[dict[str, object]]:
     return [{"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": rules}]
 
 
-def _write_yaml(path: Path, documents: list[dict[str, object]]) -> Path:
+def _write_yaml(path: Path, documents: Sequence[Mapping[str, object]]) -> Path:
     # JSON is YAML; kwok and OPA both read it, and it has no quoting traps.
     path.write_text("\n---\n".join(json.dumps(document, indent=1) for document in documents), encoding="utf-8")
     return path
@@ -250,4 +256,5 @@ _BUILDERS: Mapping[str, Callable[[Plan], tuple[list[str], str]]] = {
     "kube-scheduler": _kube_scheduler,
     "kwok": _kwok,
     "opa": _opa,
+    "aftermath": _aftermath,
 }

@@ -13,17 +13,17 @@ from __future__ import annotations
 import contextlib
 import datetime
 import json
-import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
-from patchwright.sandbox import binaries, client, errors, fleet, processes, progress, settings, state, supervisor
+from patchwright.sandbox import binaries, client, errors, fleet, pki, processes, progress, settings, state, supervisor
 
 START_TIMEOUT = 120.0
 
@@ -33,7 +33,7 @@ class ControlPlane:
 
     ``directory`` is where it lives; without one it gets a temporary one that goes away with it. The other parameters
     are those of ``settings.Settings``. As a context manager it starts on entry and stops on exit; its processes also
-    end when this process does, however that ends, unless ``detached``.
+    end when this process does, however that ends, unless it calls ``detach``.
     """
 
     def __init__(
@@ -45,22 +45,23 @@ class ControlPlane:
         lease_seconds: int = 40,
         effects: Path | None = None,
         api_server_flags: Sequence[str] = (),
-        detached: bool = False,
         show: progress.Progress | None = None,
     ) -> None:
-        self._temporary = directory is None
+        temporary = directory is None
         self.directory = directory or Path(tempfile.mkdtemp(prefix="patchwright-sandbox-"))
         self._show = show or progress.Quiet()
         self._supervisor: subprocess.Popen[bytes] | None = None
         self._client: client.Client | None = None
-        self._options = {
-            "name": name,
-            "opa_bundle_url": opa_bundle_url,
-            "lease_seconds": lease_seconds,
-            "effects": effects,
-            "api_server_flags": tuple(api_server_flags),
-            "follow_parent": not detached,
-        }
+        self._wanted = settings.Settings(
+            self.directory,
+            binaries={},
+            name=name,
+            opa_bundle_url=opa_bundle_url,
+            lease_seconds=lease_seconds,
+            effects=effects,
+            api_server_flags=tuple(api_server_flags),
+            ephemeral=temporary,
+        )
 
     @classmethod
     def attach(cls, directory: Path) -> Self:
@@ -79,12 +80,11 @@ class ControlPlane:
         self.stop()
 
     def start(self) -> None:
-        """Build what is missing, start every component and wait until all are ready; raise SandboxError if one is not."""
-        wanted = settings.Settings(self.directory, binaries.ensure(show=self._show), **self._options)  # type: ignore[arg-type] # one dictionary of options
-        self.directory.mkdir(parents=True, exist_ok=True)
+        """Build what is missing, start every component and wait until all are ready; raise SandboxError otherwise."""
+        wanted = replace(self._wanted, binaries=binaries.ensure(show=self._show))
+        wanted.logs.mkdir(parents=True, exist_ok=True)
         # A state file of an earlier life would be taken for this one's.
         state.file(self.directory).unlink(missing_ok=True)
-        wanted.logs.mkdir(exist_ok=True)
         wanted.save()
         self._show.step("Starting the control plane")
         self._supervisor = self._spawn(wanted)
@@ -94,22 +94,29 @@ class ControlPlane:
             self.stop()
             raise
 
+    def detach(self) -> None:
+        """Let the sandbox outlive this process; ``attach`` finds it again."""
+        if self._supervisor is not None and self._supervisor.stdin is not None:
+            self._supervisor.stdin.write(supervisor.RELEASE)
+            self._supervisor.stdin.close()
+            # The process is its own master now; Popen would warn that it still runs.
+            self._supervisor.returncode = 0
+            self._supervisor = None
+
     def stop(self) -> None:
         """Stop every component; harmless when it does not run."""
         if self._client is not None:
             self._client.close()
             self._client = None
-        now = self.state
+        now = self.status
         if self._supervisor is not None:
             self._end_child(self._supervisor)
             self._supervisor = None
         if now is not None:
             end(now)
-        if self._temporary:
-            shutil.rmtree(self.directory, ignore_errors=True)
 
     @property
-    def state(self) -> state.State | None:
+    def status(self) -> state.State | None:
         """What the supervisor last wrote, None before it did."""
         return state.load(self.directory)
 
@@ -139,7 +146,7 @@ class ControlPlane:
         return self._require_ready().opa_url
 
     @property
-    def client(self) -> client.Client:
+    def api(self) -> client.Client:
         """The administrator's client."""
         if self._client is None:
             self._client = client.Client(self.kubeconfig)
@@ -151,7 +158,7 @@ class ControlPlane:
 
     def kubeconfig_for(self, user: str, groups: Sequence[str] = ()) -> Path:
         """Write a kubeconfig that logs in as ``user`` in ``groups`` (RBAC decides what that may do); give its path."""
-        authority = supervisor.components.pki.Authority(self.directory / "pki")
+        authority = pki.Authority(self.directory / "pki")
         path = self.directory / f"{user.replace(':', '-')}.kubeconfig"
         return authority.kubeconfig(path, url=self.api_url, user=user, groups=groups)
 
@@ -198,21 +205,21 @@ class ControlPlane:
         )
         self._show.step(f"Creating {count} nodes", total=count)
         manifests = nodes.manifests(datetime.datetime.now(datetime.UTC))
-        self.client.create_all("/api/v1/nodes", manifests, done=self._show.advance)
+        self.api.create_all("/api/v1/nodes", manifests, done=self._show.advance)
         return nodes.names()
 
     def remove_nodes(self, names: Sequence[str]) -> None:
         """Delete nodes; their pods follow by garbage collection."""
         for name in names:
-            self.client.delete(f"/api/v1/nodes/{name}")
+            self.api.delete(f"/api/v1/nodes/{name}")
 
     def add_workloads(self, workloads: fleet.Workloads, *, wait: float | None = 60.0) -> list[str]:
-        """Create Deployments and their PodDisruptionBudgets, and wait up to ``wait`` seconds until they are available."""
+        """Create Deployments and their PodDisruptionBudgets, and wait up to ``wait`` seconds until all pods are up."""
         base = f"/namespaces/{workloads.namespace}"
         total = workloads.count * workloads.replicas
         self._show.step(f"Creating {workloads.count} workloads with {total} pods", total=workloads.count)
-        self.client.create_all(f"/apis/policy/v1{base}/poddisruptionbudgets", workloads.budgets())
-        self.client.create_all(f"/apis/apps/v1{base}/deployments", workloads.deployments(), done=self._show.advance)
+        self.api.create_all(f"/apis/policy/v1{base}/poddisruptionbudgets", workloads.budgets())
+        self.api.create_all(f"/apis/apps/v1{base}/deployments", workloads.deployments(), done=self._show.advance)
         if wait is not None:
             self._await_available(workloads, wait)
         return workloads.names()
@@ -220,8 +227,8 @@ class ControlPlane:
     def add_namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
         """Create a namespace and wait until pods can be created in it (its default service account exists)."""
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(labels or {})}}
-        self.client.create("/api/v1/namespaces", body)
-        self.client.wait(f"/api/v1/namespaces/{name}/serviceaccounts/default", bool)
+        self.api.create("/api/v1/namespaces", body)
+        self.api.wait(f"/api/v1/namespaces/{name}/serviceaccounts/default", bool)
         return name
 
     def audit(self) -> Iterator[dict[str, object]]:
@@ -237,15 +244,16 @@ class ControlPlane:
 
         def available(listed: client.Manifest) -> bool:
             there = [each for each in listed["items"] if each["metadata"]["name"] in ours]
-            return sum(each["status"].get("availableReplicas", 0) for each in there) == len(ours) * workloads.replicas
+            up = sum(int(each["status"].get("availableReplicas", 0)) for each in there)
+            return up == len(ours) * workloads.replicas
 
-        self.client.wait(f"/apis/apps/v1/namespaces/{workloads.namespace}/deployments", available, timeout=timeout)
+        self.api.wait(f"/apis/apps/v1/namespaces/{workloads.namespace}/deployments", available, timeout=timeout)
 
     def _spawn(self, wanted: settings.Settings) -> subprocess.Popen[bytes]:
         with (wanted.logs / "supervisor.log").open("ab") as log:
             return subprocess.Popen(  # noqa: S603 - our own module
                 [sys.executable, "-m", "patchwright.sandbox.supervisor", str(self.directory)],
-                stdin=subprocess.PIPE if wanted.follow_parent else subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 # Out of the terminal's reach: Ctrl-C is for us, and we stop things in order.
@@ -255,12 +263,12 @@ class ControlPlane:
     def _await_ready(self) -> None:
         assert self._supervisor is not None
         deadline = time.monotonic() + START_TIMEOUT
-        while (now := self.state) is None or now.phase is state.Phase.STARTING:
+        while (now := self.status) is None or now.phase is state.Phase.STARTING:
             if self._supervisor.poll() is not None or time.monotonic() > deadline:
                 break
             self._show.alive()
             time.sleep(0.05)
-        now = self.state
+        now = self.status
         if now is None or now.phase is not state.Phase.READY:
             raise errors.SandboxError(self._why(now))
 
@@ -271,11 +279,9 @@ class ControlPlane:
         return f"The sandbox did not start within {START_TIMEOUT:.0f} s; its supervisor said:\n{log}"
 
     def _end_child(self, child: subprocess.Popen[bytes]) -> None:
-        # Closing its standard input tells the supervisor to end, on every system.
+        # Closing its standard input tells the supervisor to end.
         if child.stdin is not None:
             child.stdin.close()
-        else:
-            child.terminate()
         try:
             child.wait(timeout=60)
         except subprocess.TimeoutExpired:
@@ -283,7 +289,7 @@ class ControlPlane:
             child.wait()
 
     def _require_ready(self) -> state.State:
-        now = self.state
+        now = self.status
         if now is None or now.phase is not state.Phase.READY or not now.supervisor.alive():
             raise errors.SandboxError(f"No sandbox runs in {self.directory}; start one with `patchwright sandbox up`.")
         return now
@@ -301,13 +307,11 @@ class ControlPlane:
             raise errors.SandboxError(answer["error"])
 
 
-def end(now: state.State, *, timeout: float = 60.0, waiting: Callable[[], None] = lambda: None) -> list[str]:
-    """End a sandbox by its state: the supervisor in order, then whoever is left; give the names of what would not go."""
-    waiting()
+def end(now: state.State, *, timeout: float = 60.0) -> list[str]:
+    """End a sandbox by its state: the supervisor, then whoever is left; give the names of what would not go."""
     processes.end(now.supervisor, timeout=timeout)
     # Components die with their supervisor where the kernel sees to it; elsewhere it is done here.
     for each in now.processes:
         if not processes.wait_gone([each], 0.5):
             processes.end(each, timeout=5)
-    left = {name: each for name, each in now.components.items() if each.alive}
-    return sorted(left)
+    return sorted(name for name, each in now.components.items() if each.alive)

@@ -53,8 +53,8 @@ class Lines:
         self._began = self._last = time.monotonic()
         self._print(f"{sentence} ...")
 
-    def advance(self, detail: str = "") -> None:
-        """Count, and print when it is time."""
+    def advance(self, detail: str = "") -> None:  # noqa: ARG002 - one shape for every kind of progress
+        """Count, and print when it is time; a log has no use for ``detail``."""
         self._done += 1
         self.alive()
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
-
-OPERATOR = "patchwright-operator"
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +14,8 @@ class Settings:
 
     ``lease_seconds`` is how long a node's heartbeat lease lasts; kwok renews it after a quarter of that, so that 5,000
     nodes want a longer one (``lease_for``). ``opa_bundle_url`` is the address of the bundle that OPA polls, None for an
-    OPA without any policy. ``effects`` is a file of rules for patch Jobs, None for the built-in ones.
+    OPA without any policy. ``effects`` is a file of rules for patch Jobs, None for the built-in ones. An ``ephemeral``
+    sandbox's directory goes away with it, unless it failed to start.
     """
 
     directory: Path
@@ -25,9 +24,8 @@ class Settings:
     opa_bundle_url: str | None = None
     lease_seconds: int = 40
     effects: Path | None = None
-    follow_parent: bool = True
+    ephemeral: bool = False
     api_server_flags: tuple[str, ...] = ()
-    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def file(self) -> Path:
@@ -65,7 +63,7 @@ def load(directory: Path) -> Settings:
 
 
 def lease_for(nodes: int) -> int:
-    """Give the lease seconds at which ``nodes`` nodes make about 50 heartbeats a second together, at least kubelet's 40.
+    """Give the lease seconds at which ``nodes`` nodes make about 50 heartbeats a second, at least kubelet's 40.
 
     A heartbeat is one write to the API server; at 40 s, 5,000 nodes would make 500 a second and take a core.
     """

@@ -1,8 +1,9 @@
 """The one process that starts, watches and ends the components: ``python -m patchwright.sandbox.supervisor DIRECTORY``.
 
 It has one thread. That is what makes ``die_with_parent`` true (the kernel watches the thread that forked) and what
-makes code between fork and exec safe. When it ends, for whatever reason, its components end; when it follows a parent,
-it ends with it: the parent holds the other end of its standard input, and the kernel closes that even after kill -9.
+makes code between fork and exec safe. When it ends, for whatever reason, its components end. It ends with whoever
+started it: the parent holds the other end of its standard input, and the kernel closes that even after kill -9. A
+parent that means its sandbox to outlive it writes ``release`` first.
 
 Orders come over a unix socket, one JSON line each: ``{"do": "restart", "component": "opa"}``.
 """
@@ -14,12 +15,12 @@ import contextlib
 import functools
 import json
 import os
+import shutil
 import signal
 import ssl
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -30,6 +31,8 @@ from patchwright.sandbox import components, errors, ports, processes, settings, 
 
 READY_TIMEOUT = 60.0
 STOP_TIMEOUT = 10.0
+RELEASE = b"release\n"
+_STEP = 0.02
 # The API server waits for its watchers to leave, who do not; kill -9 of it loses nothing, it keeps nothing.
 _STOP_TIMEOUTS = {"kube-apiserver": 2.0}
 _TAIL_BYTES = 1500
@@ -58,8 +61,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._ended.set)
         loop.add_signal_handler(signal.SIGCHLD, self._reap)
-        if self._settings.follow_parent:
-            loop.add_reader(sys.stdin.fileno(), self._parent_spoke)
+        loop.add_reader(sys.stdin.fileno(), self._parent_spoke)
         server = await asyncio.start_unix_server(self._serve, self._state.socket)
         try:
             return await self._live()
@@ -75,36 +77,38 @@ class Supervisor:
             return 1
         if (fault := boot.exception()) is not None:
             ended.cancel()
-            return self._fail(fault)
-        self._publish(phase=state.Phase.READY)
+            message = str(fault) if isinstance(fault, errors.SandboxError) else repr(fault)
+            self._publish(replace(self._state, phase=state.Phase.FAILED, message=message))
+            return 1
+        self._publish(replace(self._state, phase=state.Phase.READY))
         await ended
         return 0
 
-    def _fail(self, fault: BaseException) -> int:
-        message = str(fault) if isinstance(fault, errors.SandboxError) else repr(fault)
-        self._publish(phase=state.Phase.FAILED, message=message)
-        return 1
-
     async def _boot(self) -> None:
-        plan = self._plan()
-        components.prepare(plan)
-        self._publish(api_url=plan.api_url, opa_url=plan.opa_url)
+        self._prepare()
         for stage in components.BOOT:
             await asyncio.gather(*(self._start_fresh(name) for name in stage))
 
+    def _prepare(self) -> None:
+        plan = self._plan()
+        components.prepare(plan)
+        self._publish(replace(self._state, api_url=plan.api_url, opa_url=plan.opa_url))
+
     async def _start_fresh(self, name: str) -> None:
         """Start a component for the first time: when its port was taken meanwhile, try another."""
-        for attempt in range(_BIND_ATTEMPTS):
+        for _ in range(_BIND_ATTEMPTS - 1):
             try:
-                return await self._start(name)
+                await self._start(name)
             except errors.ComponentError:
-                if not self._port_was_taken(name) or attempt == _BIND_ATTEMPTS - 1:
+                if not self._port_was_taken(name):
                     raise
+            else:
+                return
+            self._log(name).unlink()
             [self._ports[name]] = ports.free()
-            plan = self._plan()
             # The new address of the API server goes into every kubeconfig.
-            components.prepare(plan)
-            self._publish(api_url=plan.api_url, opa_url=plan.opa_url)
+            self._prepare()
+        await self._start(name)
 
     async def _start(self, name: str) -> None:
         child = self._children.get(name)
@@ -113,7 +117,8 @@ class Supervisor:
         component = components.component(self._plan(), name)
         self._children[name] = self._spawn(component)
         self._note(name, state.Condition.RUNNING)
-        await self._until_ready(component)
+        if component.ready_url:
+            await self._until_ready(component)
 
     def _spawn(self, component: components.Component) -> subprocess.Popen[bytes]:
         with self._log(component.name).open("ab") as log:
@@ -128,16 +133,14 @@ class Supervisor:
             )
 
     async def _until_ready(self, component: components.Component) -> None:
-        child, deadline = self._children[component.name], time.monotonic() + READY_TIMEOUT
-        while not _answers(component.ready_url):
-            if child.poll() is not None:
-                raise errors.ComponentError(self._obituary(component.name, child.returncode))
-            if time.monotonic() > deadline:
-                raise errors.ComponentError(
-                    f"{component.name} is not ready after {READY_TIMEOUT:.0f} s; its log is {self._log(component.name)}:\n"
-                    f"{self._tail(component.name)}"
-                )
-            await asyncio.sleep(0.05)
+        child, name = self._children[component.name], component.name
+        if await _comes_true(lambda: child.poll() is not None or _answers(component.ready_url), READY_TIMEOUT):
+            if child.returncode is None:
+                return
+            raise errors.ComponentError(
+                f"{name} ended by itself with exit code {child.returncode}; {self._last_words(name)}"
+            )
+        raise errors.ComponentError(f"{name} is not ready after {READY_TIMEOUT:.0f} s; {self._last_words(name)}")
 
     async def _stop(self, name: str) -> None:
         child = self._children.get(name)
@@ -145,21 +148,26 @@ class Supervisor:
             return
         if child.poll() is None:
             child.terminate()
-            deadline = time.monotonic() + _STOP_TIMEOUTS.get(name, STOP_TIMEOUT)
-            while child.poll() is None and time.monotonic() < deadline:
-                await asyncio.sleep(0.02)
+            await _comes_true(lambda: child.poll() is not None, _STOP_TIMEOUTS.get(name, STOP_TIMEOUT))
             child.kill()
             child.wait()
         self._note(name, state.Condition.STOPPED)
 
+    def _kill(self, name: str) -> None:
+        if name in self._children:
+            self._children[name].kill()
+            self._children[name].wait()
+            self._note(name, state.Condition.EXITED)
+
     async def _shut_down(self) -> None:
         for name in _STOP_ORDER:
             await self._stop(name)
-        if self._state.phase is not state.Phase.FAILED:
-            self._publish(phase=state.Phase.STOPPED)
-        with contextlib.suppress(OSError):
-            self._state.socket.unlink()
-            self._state.socket.parent.rmdir()
+        if self._state.phase is state.Phase.FAILED:
+            # Its logs are what somebody has to read now.
+            return
+        self._publish(replace(self._state, phase=state.Phase.STOPPED))
+        if self._settings.ephemeral:
+            shutil.rmtree(self._settings.directory, ignore_errors=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
@@ -171,64 +179,51 @@ class Supervisor:
     async def _answer(self, line: bytes) -> dict[str, str]:
         try:
             order = json.loads(line)
+            # One order at a time: a stop in the middle of a start would be undone by it.
             async with self._busy:
-                await self._obey(order)
+                await self._obey(order["do"], order["component"], url=order.get("url"))
         except errors.SandboxError as fault:
             return {"error": fault.message}
         except (ValueError, KeyError, TypeError) as fault:
             return {"error": f"The supervisor does not understand this order: {fault!r}."}
         return {"error": ""}
 
-    async def _obey(self, order: dict[str, str]) -> None:
-        name = order["component"]
+    async def _obey(self, do: str, name: str, *, url: str | None) -> None:
         if name not in components.NAMES:
             raise errors.SandboxError(f"There is no component {name!r}; there are {', '.join(components.NAMES)}.")
-        match order["do"]:
-            case "stop":
-                await self._stop(name)
-            case "kill":
-                await self._kill(name)
-            case "start":
-                await self._start(name)
-            case "restart":
-                await self._stop(name)
-                await self._start(name)
-            case "bundle":
-                self._settings = replace(self._settings, opa_bundle_url=order["url"] or None)
-                self._settings.save()
-                await self._stop(name)
-                await self._start(name)
-            case other:
-                raise errors.SandboxError(f"The supervisor knows no order {other!r}.")
-
-    async def _kill(self, name: str) -> None:
-        child = self._children[name]
-        child.kill()
-        child.wait()
-        self._note(name, state.Condition.EXITED)
+        if do == "kill":
+            self._kill(name)
+        if do == "bundle":
+            self._settings = replace(self._settings, opa_bundle_url=url)
+            self._settings.save()
+        if do in {"stop", "restart", "bundle"}:
+            await self._stop(name)
+        if do in {"start", "restart", "bundle"}:
+            await self._start(name)
 
     def _reap(self) -> None:
-        """Note who ended: a component that is not ours to restart stays down and says so."""
+        """Note who ended by itself; it stays down, so that a test sees it and a person is told."""
         for name, child in self._children.items():
             if self._state.components[name].condition is state.Condition.RUNNING and child.poll() is not None:
                 self._note(name, state.Condition.EXITED)
 
     def _parent_spoke(self) -> None:
-        # End of file: the parent closed the pipe, or died.
-        if not os.read(sys.stdin.fileno(), 4096):
-            asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        said = os.read(sys.stdin.fileno(), 4096)
+        # The end of the file means that the parent closed the pipe, or died.
+        if not said:
             self._ended.set()
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
 
     def _note(self, name: str, condition: state.Condition) -> None:
         child = self._children[name]
         running = condition is state.Condition.RUNNING
         process = processes.identify(child.pid) if running else self._state.components[name].process
         noted = state.ComponentState(name, condition, self._ports[name], self._log(name), process, child.returncode)
-        self._publish(components={**self._state.components, name: noted})
+        self._publish(replace(self._state, components={**self._state.components, name: noted}))
 
-    def _publish(self, **changes: object) -> None:
-        self._state = replace(self._state, **changes)
-        self._state.save(self._settings.directory)
+    def _publish(self, now: state.State) -> None:
+        self._state = now
+        now.save(self._settings.directory)
 
     def _plan(self) -> components.Plan:
         return components.Plan(self._settings, self._ports)
@@ -236,25 +231,30 @@ class Supervisor:
     def _log(self, name: str) -> Path:
         return self._settings.logs / f"{name}.log"
 
-    def _obituary(self, name: str, code: int) -> str:
-        return f"{name} ended by itself with exit code {code}; its log is {self._log(name)}:\n{self._tail(name)}"
-
-    def _tail(self, name: str) -> str:
-        return tail(self._log(name)).decode(errors="replace")
+    def _last_words(self, name: str) -> str:
+        return f"the end of {self._log(name)}:\n{tail(self._log(name)).decode(errors='replace')}"
 
     def _port_was_taken(self, name: str) -> bool:
         return _ADDRESS_TAKEN in tail(self._log(name))
 
 
+async def _comes_true(condition: Callable[[], bool], seconds: float) -> bool:
+    for _ in range(int(seconds / _STEP)):
+        if condition():
+            return True
+        await asyncio.sleep(_STEP)
+    return condition()
+
+
 def tail(log: Path) -> bytes:
-    """Give the end of a log file, from the beginning of a line."""
-    data = log.read_bytes()[-_TAIL_BYTES:]
+    """Give the end of a log file, from the beginning of a line; nothing when there is none."""
+    data = log.read_bytes()[-_TAIL_BYTES:] if log.exists() else b""
     return data.partition(b"\n")[2] if len(data) == _TAIL_BYTES else data
 
 
 @functools.cache
 def _opener() -> urllib.request.OpenerDirector:
-    # Any certificate will do for "are you there": scheduler and controller manager answer on loopback only.
+    # Any certificate will do for "are you there": it is asked on loopback only, and nothing is sent.
     context = ssl.create_default_context()
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     # No proxies: an HTTP_PROXY in the user's environment must not catch loopback.
@@ -269,11 +269,11 @@ def _answers(url: str) -> bool:
         return False
 
 
-def main(directory: str, run: Callable[..., int] = asyncio.run) -> int:
+def main(directory: str) -> int:
     """Supervise the sandbox in ``directory`` until told to end."""
     # A socket's path may have 108 bytes at most, and a sandbox may live deeper than that.
     with tempfile.TemporaryDirectory(prefix="pw-", ignore_cleanup_errors=True) as short:
-        return run(_supervise(Path(directory), Path(short) / "control"))
+        return asyncio.run(_supervise(Path(directory), Path(short) / "control"))
 
 
 async def _supervise(directory: Path, socket: Path) -> int:
