@@ -5,9 +5,13 @@ from __future__ import annotations
 import click
 
 from patchwright import __version__
+from patchwright.cli.crds import crds
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="patchwright")
 def main() -> None:
     """Patch Kubernetes fleets: canary first, wave by wave, and back again when health fails."""
+
+
+main.add_command(crds)

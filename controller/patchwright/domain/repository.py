@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from patchwright.domain.model import Key
@@ -26,14 +26,14 @@ class VerifyRequest:
 class PolicyRepository:
     """The validated spec. Secrets are names here, in the repository's own namespace.
 
-    ``requested_at`` and ``confirm_prune`` are what people say by annotation: sync now, and this large deletion is meant.
+    ``requested_at`` and ``confirm_prune`` are what people say by annotation: sync now; this large deletion is meant.
     """
 
     key: Key
     uid: str
     generation: int
     url: str
-    ref: GitReference = GitReference()
+    ref: GitReference = field(default_factory=GitReference)
     path: str = ""
     rego_path: str = ""
     interval: timedelta = timedelta(minutes=1)

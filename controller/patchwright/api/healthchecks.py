@@ -1,0 +1,156 @@
+"""Health checks as PatchPolicy spells them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from patchwright.api.base import Form, WireModel, at_least_one_of, exactly_one_of
+from patchwright.api.scalars import Duration, Int, Label, Name, Query, WebUrl, given, matching
+from patchwright.api.selectors import LabelSelector
+from patchwright.domain import expressions, model
+
+_PROBES = ("workloads", "prometheus", "http", "object")
+_DEFAULT = model.HealthCheck("", model.HttpCheck(""))
+_WAIT_WORDS = (
+    "must be as in kubectl wait --for: condition=Ready, condition=Ready=false or jsonpath={.status.phase}=Bound"
+)
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        expressions.parse(text)
+    except expressions.ExpressionError:
+        return False
+    return True
+
+
+class WorkloadsCheck(WireModel):
+    """Workloads must be rolled out and available."""
+
+    namespace_selector: LabelSelector | None = None
+    """The namespaces to look at, by their labels; left out, all of them."""
+    selector: LabelSelector | None = None
+    """The workloads to look at, by their labels; left out, all of them."""
+    kinds: (
+        Annotated[tuple[Literal["Deployment", "StatefulSet", "DaemonSet"], ...], Field(min_length=1, max_length=3)]
+        | None
+    ) = None
+    """The kinds to look at; left out, Deployment, StatefulSet and DaemonSet."""
+
+    def domain(self) -> model.WorkloadsCheck:
+        """Convert to the domain."""
+        spaces = self.namespace_selector.domain() if self.namespace_selector else model.Selector()
+        selector = self.selector.domain() if self.selector else model.Selector()
+        kinds = given(self.kinds, ("Deployment", "StatefulSet", "DaemonSet"))
+        return model.WorkloadsCheck(spaces, selector, kinds=tuple(dict.fromkeys(kinds)))
+
+
+class PrometheusCheck(WireModel):
+    """Prometheus must answer as expected; an error or a timeout counts as unhealthy."""
+
+    rules = (at_least_one_of("unhealthy", "require"),)
+    address: WebUrl
+    """Prometheus' address, such as `http://prometheus.monitoring:9090`."""
+    unhealthy: Query | None = None
+    """PromQL that returns series when something is wrong, as an alerting rule does."""
+    require: Query | None = None
+    """PromQL that must return at least one series; use it to notice missing metrics."""
+
+    def domain(self) -> model.PrometheusCheck:
+        """Convert to the domain."""
+        return model.PrometheusCheck(self.address, self.unhealthy, require=self.require)
+
+
+class HttpCheck(WireModel):
+    """A GET must be answered with an expected status; redirects are not followed."""
+
+    url: WebUrl
+    """The URL to get."""
+    expected_statuses: (
+        Annotated[tuple[Annotated[Int, Field(ge=100, le=599)], ...], Field(min_length=1, max_length=32)] | None
+    ) = None
+    """The HTTP statuses that mean healthy; left out, only 200."""
+
+    def domain(self) -> model.HttpCheck:
+        """Convert to the domain."""
+        return model.HttpCheck(self.url, given(self.expected_statuses, (200,)))
+
+
+class ObjectCheck(WireModel):
+    """Objects must satisfy a condition, in the words of `kubectl wait`."""
+
+    rules = (exactly_one_of("name", "selector"),)
+    api_version: Annotated[
+        str,
+        Field(max_length=253),
+        matching(r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?v[0-9][a-z0-9]*$", "must be an API version such as apps/v1"),
+    ]
+    """The objects' API version, such as `apps/v1`."""
+    kind: Annotated[str, Field(max_length=63), matching("^[A-Z][A-Za-z0-9]*$", "must be a kind such as Deployment")]
+    """The objects' kind, such as `Deployment`."""
+    namespace: Label | None = None
+    """Where they are; left out, the rollout's own namespace (nothing for cluster-scoped kinds)."""
+    name: Name | None = None
+    """The one object to look at."""
+    selector: LabelSelector | None = None
+    """The objects to look at, by their labels; all must satisfy `for`, and none found is unhealthy."""
+    wait_for: Annotated[
+        str,
+        Field(alias="for", max_length=512),
+        Form(_is_expression, _WAIT_WORDS, {"pattern": "^(condition|jsonpath)=.+$"}),
+    ]
+    """What must hold: `condition=Ready`, `condition=Ready=false`, `jsonpath={.status.phase}=Running`."""
+
+    def domain(self) -> model.ObjectCheck:
+        """Convert to the domain."""
+        return model.ObjectCheck(
+            self.api_version,
+            self.kind,
+            wait_for=self.wait_for,
+            namespace=self.namespace,
+            name=self.name,
+            selector=self.selector.domain() if self.selector else None,
+        )
+
+
+class HealthCheck(WireModel):
+    """One thing that must be healthy for a rollout to begin and to go on; a check that cannot be made is unhealthy."""
+
+    rules = (exactly_one_of(*_PROBES),)
+    hints: ClassVar[Mapping[str, str]] = {
+        "job": "a Job as health check is not supported yet; use one of workloads, prometheus, http and object"
+    }
+    name: Label
+    """The check's name in messages, events and metrics; unique in the list."""
+    workloads: WorkloadsCheck | None = None
+    """Deployments, StatefulSets and DaemonSets are available."""
+    prometheus: PrometheusCheck | None = None
+    """Prometheus queries answer as expected."""
+    http: HttpCheck | None = None
+    """A URL answers as expected."""
+    object: ObjectCheck | None = None
+    """Any object has a condition or a value."""
+    interval: Duration | None = None
+    """How often the check is made; left out, `10s`."""
+    timeout: Duration | None = None
+    """How long it may stay unhealthy before the wave has failed; new starts are held at once. Left out, `0s`."""
+    probe_timeout: Duration | None = None
+    """How long one measurement may take before it counts as unhealthy; left out, `5s`."""
+    baseline: Literal["Block", "Exclude"] | None = None
+    """What was unhealthy before the patch: `Block` (the default) does not start, `Exclude` starts and ignores it."""
+
+    def domain(self) -> model.HealthCheck:
+        """Convert to the domain."""
+        probe = self.workloads or self.prometheus or self.http or self.object
+        assert probe is not None  # by the rule above
+        return model.HealthCheck(
+            self.name,
+            probe.domain(),
+            interval=given(self.interval, _DEFAULT.interval),
+            timeout=given(self.timeout, _DEFAULT.timeout),
+            probe_timeout=given(self.probe_timeout, _DEFAULT.probe_timeout),
+            baseline=model.Baseline(given(self.baseline, _DEFAULT.baseline.value)),
+        )

@@ -1,0 +1,301 @@
+"""PatchPolicy: standing intent. Names that system-upgrade-controller, kured or Deployment have are theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from patchwright.api.base import Rule, WireModel, at_most_one_of, exactly_one_of
+from patchwright.api.healthchecks import HealthCheck
+from patchwright.api.scalars import (
+    Bool,
+    Cron,
+    Duration,
+    Int,
+    IntOrString,
+    LabelKey,
+    PositiveIntOrString,
+    TimeZone,
+    given,
+    matching,
+    ruled,
+)
+from patchwright.api.selectors import LabelSelector, Toleration
+from patchwright.domain import model
+
+_STRATEGY, _CANARY, _DRAIN, _ROLLBACK = model.Strategy(), model.Canary(), model.Drain(), model.Rollback()
+_DEADLINE = int(_STRATEGY.progress_deadline.total_seconds())
+
+
+class NodeTarget(WireModel):
+    """Nodes, patched by a driver."""
+
+    hints: ClassVar[Mapping[str, str]] = {
+        "nodeSelector": "a target's label selector is called selector",
+        "labelSelector": "a target's label selector is called selector",
+    }
+    selector: LabelSelector
+    """The nodes, by their labels; `{}` selects all. Nodes that join later and match are patched too."""
+    driver: Literal["script"] | None = None
+    """How a node is patched; `script` (the default) runs the image that the rollout names."""
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=32)] | None = None
+    """Taints that the patch Jobs put up with, besides `node.kubernetes.io/unschedulable`, which is always there."""
+
+    def domain(self) -> model.NodeTarget:
+        """Convert to the domain."""
+        tolerations = tuple(one.domain() for one in self.tolerations or ())
+        return model.NodeTarget(self.selector.domain(), self.driver or "script", tolerations=tolerations)
+
+
+class Target(WireModel):
+    """What is patched: exactly one kind of target."""
+
+    rules = (exactly_one_of("nodes"),)
+    hints: ClassVar[Mapping[str, str]] = {
+        "workloads": "workloads as a target are not supported yet; the supported target is nodes"
+    }
+    nodes: NodeTarget | None = None
+    """Nodes of this cluster."""
+
+
+class Canary(WireModel):
+    """The first targets; no other is touched before they are healthy through their whole soak."""
+
+    rules = (at_most_one_of("count", "selector"),)
+    count: IntOrString | None = None
+    """How many targets, or which share of the selected set; left out, 1. 0 means no canary."""
+    selector: LabelSelector | None = None
+    """The canaries, by their labels, instead of a count."""
+    soak: Duration | None = None
+    """How long the canaries must stay healthy before the first wave; left out, `5m`."""
+
+    def domain(self) -> model.Canary:
+        """Convert to the domain."""
+        return model.Canary(
+            given(self.count, _CANARY.count),
+            self.selector.domain() if self.selector else None,
+            soak=given(self.soak, _CANARY.soak),
+        )
+
+
+class Wave(WireModel):
+    """A step between the canary and the rest of the fleet."""
+
+    size: PositiveIntOrString
+    """How many more targets, or which share of the selected set."""
+    soak: Duration | None = None
+    """How long they must stay healthy before the next wave; left out, `0s`."""
+
+    def domain(self) -> model.Wave:
+        """Convert to the domain."""
+        return model.Wave(self.size, given(self.soak, timedelta(0)))
+
+
+class Strategy(WireModel):
+    """How fast and how carefully: canary first, then wave by wave, never more at once than the budget allows."""
+
+    hints: ClassVar[Mapping[str, str]] = {
+        "concurrency": "system-upgrade-controller's and kured's concurrency is called maxUnavailable",
+        "parallelism": "parallelism is called maxUnavailable",
+        "maxErrors": "maxErrors is called failureThreshold",
+    }
+    canary: Canary | None = None
+    """The first targets; left out, one target, watched for 5 minutes."""
+    waves: Annotated[tuple[Wave, ...], Field(max_length=20)] | None = None
+    """Steps between the canary and the rest; the rest is a wave of its own and needs no entry."""
+    max_unavailable: IntOrString | None = None
+    """The budget: how many selected targets may be unavailable at once, whoever made them so. A percentage is of the
+    selected set, rounded down, at least 1. Left out, 1; 0 starts nothing, and the rollout says so."""
+    failure_threshold: PositiveIntOrString | None = None
+    """How many failed targets halt the rollout; left out, 1."""
+    topology_key: LabelKey | None = None
+    """Never have targets of two domains in flight at once, such as `topology.kubernetes.io/zone`; canaries and waves
+    then also proceed domain by domain."""
+    progress_deadline_seconds: Annotated[Int, Field(ge=1, le=86400)] | None = None
+    """How long one target may take from cordon to uncordon, in seconds, before it has failed; left out, 600."""
+
+    def domain(self) -> model.Strategy:
+        """Convert to the domain."""
+        return model.Strategy(
+            self.canary.domain() if self.canary else _CANARY,
+            tuple(wave.domain() for wave in self.waves or ()),
+            max_unavailable=given(self.max_unavailable, _STRATEGY.max_unavailable),
+            failure_threshold=given(self.failure_threshold, _STRATEGY.failure_threshold),
+            topology_key=self.topology_key,
+            progress_deadline=timedelta(seconds=given(self.progress_deadline_seconds, _DEADLINE)),
+        )
+
+
+class MaintenanceWindow(WireModel):
+    """A time in which targets may be started; what was started in time finishes after it."""
+
+    hints: ClassVar[Mapping[str, str]] = {
+        "timezone": "the field is spelled timeZone, as in CronJob",
+        "days": "write the days into the cron expression of start, such as 0 22 * * MON-FRI",
+        "startTime": "write the time into the cron expression of start, such as 0 22 * * *",
+        "endTime": "give the length of the window as duration, such as 4h",
+    }
+    start: Cron
+    """When it opens: a cron expression of 5 fields, such as `0 22 * * SAT`."""
+    duration: Duration
+    """How long it stays open, such as `4h`; at least `strategy.progressDeadlineSeconds`."""
+    time_zone: TimeZone | None = None
+    """The IANA time zone of `start`, such as `Europe/Paris`; left out, `UTC`."""
+
+    def domain(self) -> model.MaintenanceWindow:
+        """Convert to the domain."""
+        return model.MaintenanceWindow(self.start, self.duration, time_zone=self.time_zone or "UTC")
+
+
+class Drain(WireModel):
+    """How a node is emptied before it is patched; the names are system-upgrade-controller's and kubectl drain's."""
+
+    hints: ClassVar[Mapping[str, str]] = {
+        "deleteLocalData": "deleteLocalData is called deleteEmptydirData, as in kubectl drain"
+    }
+    enabled: Bool | None = None
+    """Whether pods are evicted at all; left out, true. With false a node is only cordoned."""
+    force: Bool | None = None
+    """Whether pods that no controller would start again are evicted; left out, false: they block the drain."""
+    timeout: Duration | None = None
+    """How long a drain may take, across restarts of the operator; left out, `10m`."""
+    grace_period: (
+        Annotated[
+            Int,
+            Field(ge=-1, le=86400),
+            ruled("self != 0", "must not be 0, which kills pods without notice; use 1", lambda seconds: seconds != 0),
+        ]
+        | None
+    ) = None
+    """The pods' termination grace period in seconds; left out or -1, each pod's own."""
+    delete_emptydir_data: Bool | None = None
+    """Whether pods with emptyDir volumes are evicted, which deletes that data; left out, true."""
+    ignore_daemon_sets: Bool | None = None
+    """Whether DaemonSet pods are left running; left out, true. With false they block the drain."""
+    disable_eviction: Bool | None = None
+    """Whether pods are deleted instead of evicted, which goes past PodDisruptionBudgets; left out, false."""
+    skip_wait_for_delete_timeout: Annotated[Int, Field(ge=0, le=86400)] | None = None
+    """Do not wait for pods that have been terminating for longer than this many seconds; left out or 0, always wait."""
+    pod_selector: LabelSelector | None = None
+    """Which pods are evicted, by their labels; left out, all. The others stay where they are."""
+    on_timeout: Literal["Abort", "Force"] | None = None
+    """What happens at the timeout: `Abort` (the default) gives the node back and counts it as failed, `Force` deletes
+    what eviction could not move, whatever its PodDisruptionBudget says."""
+
+    def domain(self) -> model.Drain:
+        """Convert to the domain."""
+        skip, grace = self.skip_wait_for_delete_timeout, self.grace_period
+        return model.Drain(
+            enabled=given(self.enabled, _DRAIN.enabled),
+            force=given(self.force, _DRAIN.force),
+            timeout=given(self.timeout, _DRAIN.timeout),
+            grace_period=None if grace is None or grace < 0 else timedelta(seconds=grace),
+            delete_emptydir_data=given(self.delete_emptydir_data, _DRAIN.delete_emptydir_data),
+            ignore_daemon_sets=given(self.ignore_daemon_sets, _DRAIN.ignore_daemon_sets),
+            disable_eviction=given(self.disable_eviction, _DRAIN.disable_eviction),
+            skip_wait_for_delete_timeout=timedelta(seconds=skip) if skip else None,
+            pod_selector=self.pod_selector.domain() if self.pod_selector else None,
+            on_timeout=model.OnTimeout(given(self.on_timeout, _DRAIN.on_timeout.value)),
+        )
+
+
+class Rollback(WireModel):
+    """What happens to touched targets once the failure threshold is reached."""
+
+    enabled: Bool | None = None
+    """Whether anything is put back; left out, true: then a change that cannot be put back is refused."""
+    scope: Literal["Target", "Wave", "All"] | None = None
+    """What is put back: the failed targets (`Target`), their wave (`Wave`), or everything (`All`, the default)."""
+
+    def domain(self) -> model.Rollback:
+        """Convert to the domain."""
+        scope = model.RollbackScope(given(self.scope, _ROLLBACK.scope.value))
+        return model.Rollback(given(self.enabled, _ROLLBACK.enabled), scope)
+
+
+class PolicyRef(WireModel):
+    """Which policy decides whether a rollout may start, and whether each wave may."""
+
+    package: (
+        Annotated[
+            str,
+            Field(max_length=253),
+            matching(
+                r"^[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*$",
+                "must be a Rego package such as patchwright.rollout",
+            ),
+        ]
+        | None
+    ) = None
+    """The Rego package that is asked, such as `patchwright.rollout` (the default)."""
+    failure_policy: Literal["Fail", "Ignore"] | None = None
+    """When no decision can be had: `Fail` (the default) starts nothing, `Ignore` goes on and says so in a condition."""
+
+    def domain(self) -> model.PolicyRef:
+        """Convert to the domain."""
+        default = model.PolicyRef()
+        failure = model.FailurePolicy(given(self.failure_policy, default.failure_policy.value))
+        return model.PolicyRef(given(self.package, default.package), failure)
+
+
+def _windows_fit(spec: PatchPolicySpec) -> bool:
+    seconds = spec.strategy.progress_deadline_seconds if spec.strategy else None
+    deadline = timedelta(seconds=given(seconds, _DEADLINE))
+    return all(window.duration >= deadline for window in spec.maintenance_windows or ())
+
+
+class PatchPolicySpec(WireModel):
+    """What is patched, when, how carefully, and what happens when it goes wrong."""
+
+    rules = (
+        Rule(
+            "!has(self.maintenanceWindows) || self.maintenanceWindows.all(w, duration(w.duration) >= duration(string("
+            "has(self.strategy) && has(self.strategy.progressDeadlineSeconds) ? "
+            f"self.strategy.progressDeadlineSeconds : {_DEADLINE}) + 's'))",
+            "a maintenance window must be at least as long as strategy.progressDeadlineSeconds (600 when left out), "
+            "or no target could ever start and finish in it",
+            _windows_fit,
+            field=".maintenanceWindows",
+        ),
+    )
+    hints: ClassVar[Mapping[str, str]] = {
+        "updates": "discovery of updates is not supported yet; a PatchRollout names the change",
+        "sla": "deadlines by severity are not supported yet",
+        "concurrency": "system-upgrade-controller's concurrency is strategy.maxUnavailable here",
+        "nodeSelector": "system-upgrade-controller's nodeSelector is target.nodes.selector here",
+        "tolerations": "system-upgrade-controller's tolerations are target.nodes.tolerations here",
+        "window": "system-upgrade-controller's window is an entry of maintenanceWindows here",
+        "upgrade": "system-upgrade-controller's upgrade is change.script of a PatchRollout here",
+        "cordon": "a node is always cordoned; see drain.enabled",
+    }
+    target: Target
+    """What is patched."""
+    trigger: Literal["Manual"] | None = None
+    """How rollouts come to be. `Manual` (the default): somebody creates a PatchRollout, by hand or in Git; drivers that
+    discover updates by themselves will bring more values."""
+    strategy: Strategy | None = None
+    """How fast and how carefully; left out, one canary for 5 minutes, then one target at a time."""
+    maintenance_windows: Annotated[tuple[MaintenanceWindow, ...], Field(max_length=16)] | None = None
+    """When targets may be started; left out or empty, always."""
+    drain: Drain | None = None
+    """How a node is emptied."""
+    health_checks: (
+        Annotated[
+            tuple[HealthCheck, ...],
+            Field(
+                max_length=16,
+                json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
+            ),
+        ]
+        | None
+    ) = None
+    """What must be healthy, besides the patched nodes themselves, which are always checked. All must hold."""
+    rollback: Rollback | None = None
+    """What happens to touched targets once the failure threshold is reached."""
+    policy: PolicyRef | None = None
+    """Which Rego package decides."""
+    suspend: Bool | None = None
+    """Whether rollouts of this policy start nothing new; what is in flight finishes. Left out, false."""

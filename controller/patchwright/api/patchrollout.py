@@ -1,0 +1,201 @@
+"""PatchRollout: one exact change, run once. Everything but ``paused`` is immutable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from patchwright.api.base import Immutable, Rule, WireModel, exactly_one_of
+from patchwright.api.scalars import Argument, Bool, Duration, Image, Instant, Label, Name, given, matching
+from patchwright.domain import model
+
+_LISTED_BY_NAME = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
+_SAYS_WHAT = "has(self.{0}.image) || has(self.{0}.command) || has(self.{0}.args) || has(self.{0}.env)"
+
+
+class EnvVar(WireModel):
+    """An environment variable with a plain value."""
+
+    hints: ClassVar[Mapping[str, str]] = {
+        "valueFrom": "valueFrom is not supported; mount or fetch secrets inside the image"
+    }
+    name: Annotated[
+        str,
+        Field(min_length=1, max_length=253),
+        matching("^[A-Za-z_][A-Za-z0-9_.-]*$", "must be the name of an environment variable"),
+    ]
+    """The variable's name; unique in the list."""
+    value: Argument | None = None
+    """Its value; left out, empty. It is not for secrets: everybody who may read the rollout can read it."""
+
+
+Command = Annotated[tuple[Argument, ...], Field(max_length=64)]
+Env = Annotated[tuple[EnvVar, ...], Field(max_length=64, json_schema_extra=_LISTED_BY_NAME)]
+
+
+class Step(WireModel):
+    """One Job on a node. What it leaves out is the script's; a `command` of its own drops the script's args."""
+
+    image: Image | None = None
+    """The image to run; left out, the script's."""
+    command: Command | None = None
+    """The entry point; left out, the script's."""
+    args: Command | None = None
+    """The arguments; left out, the script's, unless `command` is given."""
+    env: Env | None = None
+    """Environment variables, added to the script's; the same name replaces."""
+    timeout: Duration | None = None
+    """How long the Job may run before it has failed; left out, `strategy.progressDeadlineSeconds` alone bounds it."""
+
+    def domain(self, script: Script) -> model.Step:
+        """Convert to the domain, with what is taken from the script filled in."""
+        env = {one.name: one.value or "" for one in (*(script.env or ()), *(self.env or ()))}
+        args = script.args if self.command is None else None
+        return model.Step(
+            given(self.command, script.command or ()),
+            given(self.args, args or ()),
+            env=tuple(env.items()),
+            image=self.image,
+            timeout=self.timeout,
+        )
+
+
+def _says_what(name: str) -> Rule:
+    return Rule(
+        f"!has(self.{name}) || {_SAYS_WHAT.format(name)}",
+        f"{name} must set image, command, args or env, or it would run the apply step again",
+        lambda script: _differs(getattr(script, name)),
+        field=f".{name}",
+    )
+
+
+def _differs(step: Step | None) -> bool:
+    return step is None or any(part is not None for part in (step.image, step.command, step.args, step.env))
+
+
+class Script(WireModel):
+    """A change made by running an image on each node, as a Plan of system-upgrade-controller does."""
+
+    rules = (_says_what("verify"), _says_what("rollback"))
+    hints: ClassVar[Mapping[str, str]] = {
+        "prepare": "system-upgrade-controller's prepare does not exist here; do it in apply",
+        "upgrade": "system-upgrade-controller's upgrade is apply here",
+        "envFrom": "envFrom is not supported; list the variables in env",
+        "channel": "channels are not followed: a rollout is one exact version",
+    }
+    version: Annotated[
+        str,
+        Field(min_length=1, max_length=128),
+        matching(r"^[A-Za-z0-9][A-Za-z0-9_.+:~-]*$", "must be a version such as 1.4.2 or 3.0.17-1~deb12u3"),
+    ]
+    """What the change installs. When the verify step's termination message names a version, it must be this one."""
+    image: Image
+    """The image that every step runs, pinned by a tag other than `latest` or by a digest."""
+    command: Command | None = None
+    """The entry point of every step; left out, the image's."""
+    args: Command | None = None
+    """The arguments of every step."""
+    env: Env | None = None
+    """Environment variables of every step."""
+    apply: Step | None = None
+    """How the change is made; left out, the script's own image, command, args and env."""
+    verify: Step | None = None
+    """How it is proved that the node runs the wanted version: exit code 0. Left out, the health checks decide."""
+    rollback: Step | None = None
+    """How exactly what was there before is put back; required by policies with `rollback.enabled`."""
+    reboot: Literal["Never", "Always", "WhenRequested"] | None = None
+    """Whether the apply step reboots the node: `Never` (the default), `Always`, or `WhenRequested` by its termination
+    message (`{"rebootRequired": true}`). A reboot is proved by a new boot ID."""
+    privileged: Bool | None = None
+    """Whether the steps run privileged in the host's PID, IPC and network namespaces; left out, true."""
+    host_path: (
+        Annotated[
+            str,
+            Field(max_length=1024),
+            matching(r"^(/[^/]+)*/?$", "must be an absolute path such as / or /opt"),
+        ]
+        | None
+    ) = None
+    """The host's folder that is mounted at `/host`; left out, `/`. An empty text mounts nothing."""
+    service_account_name: Name | None = None
+    """The service account of the steps' pods, in the rollout's namespace; left out, the namespace's default one."""
+
+    def domain(self) -> model.ScriptChange:
+        """Convert to the domain."""
+        return model.ScriptChange(
+            self.version,
+            self.image,
+            apply=(self.apply or Step()).domain(self),
+            verify=self.verify.domain(self) if self.verify else None,
+            rollback=self.rollback.domain(self) if self.rollback else None,
+            reboot=model.Reboot(given(self.reboot, "Never")),
+            privileged=given(self.privileged, True),
+            host_path=given(self.host_path, "/") or None,
+            service_account=self.service_account_name,
+        )
+
+
+class Change(WireModel):
+    """What is changed: exactly one kind of change."""
+
+    rules = (exactly_one_of("script"),)
+    hints: ClassVar[Mapping[str, str]] = {
+        name: f"{name} as a change are not supported yet; the supported change is script"
+        for name in ("packages", "images")
+    } | {"osImage": "osImage as a change is not supported yet; the supported change is script"}
+    script: Script | None = None
+    """An image that is run on each node."""
+
+    def domain(self) -> model.Change:
+        """Convert to the domain."""
+        assert self.script is not None  # by the rule above
+        return self.script.domain()
+
+
+class RolloutPolicyRef(WireModel):
+    """The PatchPolicy of a rollout."""
+
+    name: Label
+    """The name of a PatchPolicy in the same namespace."""
+
+
+class PatchRolloutSpec(WireModel):
+    """One exact change. Everything but `paused` is immutable: another change is another PatchRollout."""
+
+    immutable = (
+        Immutable("policyRef", "PatchRollout", required=True),
+        Immutable("change", "PatchRollout", required=True),
+        Immutable("advisories", "PatchRollout"),
+        Immutable("releasedAt", "PatchRollout"),
+    )
+    hints: ClassVar[Mapping[str, str]] = {
+        "policy": "the policy's name is given as policyRef: {name: …}",
+        "policyName": "the policy's name is given as policyRef: {name: …}",
+        "script": "script belongs into change: {script: …}",
+        "suspend": "a rollout is held with paused: true; suspend belongs to PatchPolicy",
+    }
+    policy_ref: RolloutPolicyRef
+    """The policy that says which targets, when and how carefully."""
+    change: Change
+    """What is changed, pinned."""
+    advisories: (
+        Annotated[
+            tuple[
+                Annotated[
+                    str,
+                    Field(min_length=1, max_length=64),
+                    matching("^[A-Za-z0-9][A-Za-z0-9:._-]*$", "must be an advisory's name such as CVE-2026-1234"),
+                ],
+                ...,
+            ],
+            Field(max_length=128, json_schema_extra={"x-kubernetes-list-type": "set"}),
+        ]
+        | None
+    ) = None
+    """The advisories that the change answers, such as `CVE-2026-1234`; policies can read them."""
+    released_at: Instant | None = None
+    """When the version was published, such as `2026-11-23T12:00:00Z`; a minimum release age counts from it."""
+    paused: Bool | None = None
+    """Start nothing new; targets in flight finish. Left out, false. It is the one field that may change."""
