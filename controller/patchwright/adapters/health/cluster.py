@@ -46,8 +46,6 @@ class Cluster:
             response = await self._client.call_api(*request)
             body = await response.read()
         except (aiohttp.ClientError, OSError) as error:
-            if isinstance(error, TimeoutError):
-                raise
             raise HealthProbeError(
                 f"the API server does not answer GET {path} ({type(error).__name__}); the check is made again"
             ) from error
@@ -102,7 +100,7 @@ def _requirement(requirement: Requirement) -> str:
 def _parsed(status: int, body: bytes, path: str) -> dict[str, Any]:
     try:
         answer = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         answer = None
     if status == 200 and isinstance(answer, dict):
         return answer

@@ -77,9 +77,13 @@ def cause(error: aiohttp.ClientError | OSError) -> str:
             return f"the host name cannot be resolved ({short(error.os_error.strerror)})"
         case aiohttp.ClientConnectorError():
             return f"the connection fails ({short(error.os_error.strerror or error.os_error)})"
+        case aiohttp.InvalidURL():
+            return "the URL cannot be used"
         case aiohttp.ClientPayloadError():
             return "the answer breaks off"
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError():
             return "the connection is closed without an answer"
+        case aiohttp.ClientResponseError():
+            return "the answer is no HTTP"
         case _:
-            return f"the answer is no HTTP ({type(error).__name__})"
+            return f"the connection fails ({type(error).__name__})"

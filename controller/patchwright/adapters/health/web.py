@@ -33,8 +33,6 @@ async def look(session: aiohttp.ClientSession, check: HttpCheck) -> Look:
             # The body may be endless; closing instead of releasing leaves it unread.
             response.close()
     except (aiohttp.ClientError, OSError) as error:
-        if isinstance(error, TimeoutError):
-            raise
         raise HealthProbeError(
             f"GET {check.url} has no answer: {cause(error)}; see that it runs and can be reached from the operator"
         ) from error
