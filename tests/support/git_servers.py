@@ -147,6 +147,18 @@ class SshServer:
         return b"[127.0.0.1]:%d %s %s\n" % (self.port, kind, public)
 
 
+async def _pump(
+    source: asyncio.StreamReader | asyncssh.SSHReader[bytes], sink: asyncio.StreamWriter | asyncssh.SSHWriter[bytes]
+) -> None:
+    """Copy until the source ends or a side goes away; asyncssh's own redirection leaves coroutines unawaited then."""
+    with contextlib.suppress(OSError, asyncssh.Error):
+        while chunk := await source.read(65536):
+            sink.write(chunk)
+            await sink.drain()
+        if isinstance(sink, asyncio.StreamWriter):
+            sink.close()
+
+
 @contextlib.asynccontextmanager
 async def ssh_git_server(root: Path, *, host_key: SshKey, authorized: SshKey) -> AsyncIterator[SshServer]:
     """Serve the repositories under ``root`` to one user key, with real upload-pack processes."""
@@ -162,10 +174,17 @@ async def ssh_git_server(root: Path, *, host_key: SshKey, authorized: SshKey) ->
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             env=isolated_env(GIT_PROTOCOL=str(process.env.get("GIT_PROTOCOL", ""))),
         )  # fmt: skip
-        await process.redirect(stdin=child.stdin, stdout=child.stdout, stderr=child.stderr)
-        code = await child.wait()
-        await process.stdout.drain()
-        process.exit(code)
+        assert child.stdin
+        assert child.stdout
+        assert child.stderr
+        feeding = asyncio.create_task(_pump(process.stdin, child.stdin))
+        try:
+            await asyncio.gather(_pump(child.stdout, process.stdout), _pump(child.stderr, process.stderr))
+            process.exit(await child.wait())
+        finally:
+            feeding.cancel()
+            if child.returncode is None:
+                child.kill()
 
     authorized_keys = asyncssh.import_authorized_keys(authorized.public.decode())
     server = await asyncssh.listen(

@@ -149,7 +149,7 @@ async def test_a_path_is_taken_in_every_usual_spelling(
 async def test_an_empty_repository_says_so(source: GitSource, asked: SourceRequest) -> None:
     error = await failure_of(source, asked)
     assert (error.reason, error.retry_after) == ("RefNotFound", 60.0)
-    assert "the repository is empty; push the first commit" in error.message
+    assert "the repository is empty, or this is no Git repository; push the first commit" in error.message
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,11 @@ def resolve(url: str, ref: GitReference, advertised: Advertised) -> Resolved:
     if ref.branch:
         return _named(url, _HEADS + ref.branch, advertised, label=ref.branch)
     if "HEAD" not in advertised.objects:
-        raise _not_found(url, "find a commit: the repository is empty", "push the first commit")
+        raise _not_found(
+            url,
+            "find a commit: the repository is empty, or this is no Git repository",
+            "push the first commit, or check spec.url",
+        )
     label = advertised.head.removeprefix(_HEADS) or "HEAD"
     return Resolved(advertised.head or "HEAD", label, _sha1(url, advertised.objects["HEAD"]), moving=True)
 
