@@ -1,7 +1,7 @@
 """The driver ``script``: a change is an image that runs once per step on each node, as system-upgrade-controller's is.
 
-The manifest is a pure function of the rollout, the policy and the node, so creating it again changes nothing (L12). What
-it decides, and why:
+The manifest is a pure function of the rollout, the policy and the node, so creating it again changes nothing (L12).
+What it decides, and why:
 
 * ``nodeName`` instead of an affinity: the pod starts without the scheduler, which may be what is being patched, and is
   not kept off by a cordon. What it gives up, the fit of resources, a drained node has.
@@ -123,7 +123,7 @@ def _pod(change: ScriptChange, policy: PatchPolicy, *, node_name: str, container
     if change.privileged:
         # hostPID for `nsenter -t 1`; hostNetwork because a patch must not hang on the CNI plugin that it may replace,
         # nor on a cluster DNS that was drained a moment ago.
-        pod |= {"hostPID": True, "hostNetwork": True, "dnsPolicy": "Default"}
+        pod |= {"hostPID": True, "hostIPC": True, "hostNetwork": True, "dnsPolicy": "Default"}
     if change.host_path is not None:
         pod["volumes"] = [{"name": "host", "hostPath": {"path": change.host_path, "type": "Directory"}}]
     return pod

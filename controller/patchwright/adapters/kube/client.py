@@ -61,15 +61,19 @@ class Answer:
 
 
 class KubeApi:
-    """Requests to one API server.
-
-    ``may_write`` is asked before every write: a replica that has lost its lease must not send one, even when it was
-    frozen in between and has not noticed otherwise (L10).
-    """
+    """Requests to one API server."""
 
     def __init__(self, client: Any, *, may_write: Callable[[], bool] = lambda: True) -> None:
         self._client = client
-        self.may_write = may_write
+        self._may_write = may_write
+
+    def fenced(self, may_write: Callable[[], bool]) -> KubeApi:
+        """Give the same connections with ``may_write`` asked before every write.
+
+        A replica that has lost its lease must not send one, even when it was frozen in between and has not noticed
+        otherwise (L10). The lease's own client is not fenced, of course.
+        """
+        return KubeApi(self._client, may_write=may_write)
 
     async def close(self) -> None:
         """Close the connections."""
@@ -93,7 +97,7 @@ class KubeApi:
             ClusterUnavailable: there was no answer within ``limit`` seconds.
             Conflict: this replica may not write any more.
         """
-        if method not in _READS and not self.may_write():
+        if method not in _READS and not self._may_write():
             raise errors.Conflict(f"this replica does not hold the lease any more, so {method} {path} was not sent")
         sent = {"Accept": accept, "Content-Type": content_type, **(headers or {})}
         try:

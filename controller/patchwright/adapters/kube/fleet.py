@@ -8,12 +8,12 @@ from typing import Any, Final, Protocol
 
 from patchwright import errors
 from patchwright.adapters.kube import foreign, projection
-from patchwright.adapters.kube.client import LIST_TIMEOUT, MERGE_PATCH, PARTIAL_LIST, KubeApi, failure
+from patchwright.adapters.kube.client import LIST_TIMEOUT, MERGE_PATCH, KubeApi, failure
 from patchwright.adapters.kube.evictions import Evictor
 from patchwright.adapters.kube.fleet_cache import FleetCache
+from patchwright.adapters.kube.lists import PAGE, uids
 from patchwright.adapters.kube.pods import Controller, controller, project
 from patchwright.adapters.kube.projection import Lens
-from patchwright.domain import selection
 from patchwright.domain.actions import JobStep, NodeRef, PodRef
 from patchwright.domain.model import PatchPolicy, PatchRollout
 from patchwright.domain.nodes import labels as own
@@ -23,7 +23,6 @@ from patchwright.domain.targets import STATE_ANNOTATION
 from patchwright.ports import Case
 
 NODES: Final = "/api/v1/nodes"
-_PAGE: Final = "500"
 _ORPHAN_MEMORY = timedelta(seconds=60)
 
 
@@ -61,28 +60,21 @@ class KubeFleet:
 
     # --- reads ----------------------------------------------------------------------------------------------------
 
-    def nodes(self, case: Case) -> tuple[NodeView, ...]:
-        """Give the nodes that the rollout's policy selects, through that policy; none without a policy."""
-        if case.policy is None:
-            return ()
-        selector = case.policy.target.selector
-        return tuple(
-            self._cache.nodes(self._lens(case), case.uid, wanted=lambda labels: selection.matches(selector, labels))
-        )
+    def nodes(self, policy: PatchPolicy) -> tuple[NodeView, ...]:
+        """Give the nodes that the policy selects, as they look to it, with the Jobs of whoever has claimed them."""
+        return self._cache.nodes(self._lens(policy))
 
-    def marked(self, case: Case) -> tuple[NodeView, ...]:
+    def marked(self, rollout_uid: str, policy: PatchPolicy) -> tuple[NodeView, ...]:
         """Give the nodes that carry this rollout's record, selected or not."""
-        return tuple(self._cache.marked(self._lens(case), case.uid))
+        return self._cache.marked(self._lens(policy), rollout_uid)
 
     def orphan_jobs(self, rollout_uid: str) -> int:
         """Count the rollout's Jobs that still exist."""
         return self._cache.orphan_jobs(rollout_uid)
 
-    def _lens(self, case: Case) -> Lens:
-        policy = case.policy
-        name = case.rollout.policy_name if case.rollout else (policy.key.name if policy else "")
-        topology = policy.strategy.topology_key if policy else None
-        return Lens(name, topology or projection.ZONE, self._cache.own_node)
+    def _lens(self, policy: PatchPolicy) -> Lens:
+        topology = policy.strategy.topology_key or projection.ZONE
+        return Lens(policy.key.name, policy.target.selector, topology, self._cache.own_node)
 
     async def refresh(self, node: NodeRef) -> None:
         """Read one node past the cache."""
@@ -242,22 +234,10 @@ class KubeFleet:
 
     async def resync(self) -> None:
         """Drop what is gone without a word: a watch that starts over never tells of deletions it missed."""
-        uids, at = await self._uids(NODES, {})
-        self._cache.prune_nodes(uids, at)
-        uids, at = await self._uids(self._jobs, {"labelSelector": own.ROLLOUT})
-        self._cache.prune_jobs(uids, at)
-
-    async def _uids(self, path: str, query: Mapping[str, str]) -> tuple[frozenset[str], int]:
-        """List the UIDs at a path, page by page and metadata only, with the version of the list."""
-        uids: set[str] = set()
-        page = {**query, "limit": _PAGE}
-        while True:
-            body = await self._api.call("GET", path, what=path, query=page, accept=PARTIAL_LIST, limit=LIST_TIMEOUT)
-            uids.update(each["metadata"]["uid"] for each in body.get("items") or ())
-            metadata = body["metadata"]
-            if not metadata.get("continue"):
-                return frozenset(uids), int(metadata["resourceVersion"])
-            page = {**query, "limit": _PAGE, "continue": metadata["continue"]}
+        nodes = await uids(self._api, NODES)
+        self._cache.prune_nodes(nodes.uids, nodes.at)
+        jobs = await uids(self._api, self._jobs, selector=own.ROLLOUT)
+        self._cache.prune_jobs(jobs.uids, jobs.at)
 
     async def look_for_others(self) -> None:
         """See on which nodes system-upgrade-controller has a Job that is not done: it leaves no mark on a node."""
@@ -265,7 +245,7 @@ class KubeFleet:
             "GET",
             "/apis/batch/v1/jobs",
             what="the Jobs of system-upgrade-controller",
-            query={"labelSelector": foreign.SUC_NODE, "limit": _PAGE},
+            query={"labelSelector": foreign.SUC_NODE, "limit": PAGE},
             limit=LIST_TIMEOUT,
         )
         self._cache.set_others(foreign.suc_nodes(body.get("items") or ()))

@@ -12,6 +12,7 @@ from patchwright.adapters.kube.foreign import SUC
 from patchwright.adapters.kube.jobs import JobFacts, PodFacts
 from patchwright.adapters.kube.projection import Lens, NodeFacts
 from patchwright.adapters.kube.versions import Store
+from patchwright.domain import selection
 from patchwright.domain.actions import JobStep
 from patchwright.domain.nodes.view import JobView, NodeView
 
@@ -33,9 +34,11 @@ Listener = Callable[[Changed], None]
 
 @dataclass(slots=True)
 class _Views:
-    """The views through one lens, each with the facts and the Jobs that it was made from."""
+    """What was seen through one lens: each view with the facts and the Jobs it was made from, and the whole set."""
 
-    made: dict[str, tuple[NodeFacts, object, NodeView]] = field(default_factory=dict)
+    made: dict[str, tuple[NodeFacts, object, NodeView | None]] = field(default_factory=dict)
+    at: int = -1
+    nodes: tuple[NodeView, ...] = ()
 
 
 class FleetCache:
@@ -57,7 +60,8 @@ class FleetCache:
         self._pods_of: dict[str, set[str]] = {}
         self._job_views: dict[tuple[str, str], Mapping[JobStep, JobView]] = {}
         self._others: Mapping[str, str] = {}
-        self._views: OrderedDict[tuple[Lens, str], _Views] = OrderedDict()
+        self._views: OrderedDict[Lens, _Views] = OrderedDict()
+        self._generation = 0
         self._listeners: list[Listener] = []
 
     def on_change(self, listener: Listener) -> None:
@@ -76,6 +80,7 @@ class FleetCache:
         facts = projection.node(raw, known if known and known.uid == metadata["uid"] else None)
         facts = self._with_others(facts)
         before = self._nodes.put(name, facts)
+        self._generation += 1
         if before != facts:
             self._remark(name, before, facts)
             self._tell(Changed(name))
@@ -169,16 +174,19 @@ class FleetCache:
 
     # --- what the engine asks -------------------------------------------------------------------------------------
 
-    def nodes(self, lens: Lens, rollout_uid: str, *, wanted: Callable[[Mapping[str, str]], bool]) -> list[NodeView]:
-        """Give the nodes whose labels are ``wanted``, seen through a policy, with a rollout's Jobs on them."""
-        made = self._made(lens, rollout_uid)
-        return [self._view(facts, lens, rollout_uid, made=made) for facts in self._nodes if wanted(facts.labels)]
+    def nodes(self, lens: Lens) -> tuple[NodeView, ...]:
+        """Give the nodes that a policy selects, as it sees them."""
+        views = self._through(lens)
+        if views.at != self._generation:
+            seen = (self._look(facts, lens, views) for facts in self._nodes)
+            views.nodes = tuple(view for view in seen if view is not None)
+            views.at = self._generation
+        return views.nodes
 
-    def marked(self, lens: Lens, rollout_uid: str) -> list[NodeView]:
-        """Give the nodes that carry a rollout's record, by name."""
-        made = self._made(lens, rollout_uid)
+    def marked(self, lens: Lens, rollout_uid: str) -> tuple[NodeView, ...]:
+        """Give the nodes that carry a rollout's record, by name, selected or not."""
         found = (self._nodes.get(name) for name in sorted(self._marked.get(rollout_uid, ())))
-        return [self._view(facts, lens, rollout_uid, made=made) for facts in found if facts is not None]
+        return tuple(projection.view(each, lens, self._jobs_of(each)) for each in found if each is not None)
 
     def node(self, name: str) -> NodeFacts | None:
         """Give what is known of one node."""
@@ -259,25 +267,30 @@ class FleetCache:
         self._tell(Changed(facts.node_name, facts.rollout_uid))
 
     def _tell(self, changed: Changed) -> None:
+        self._generation += 1
         for listener in self._listeners:
             listener(changed)
 
-    def _made(self, lens: Lens, rollout_uid: str) -> _Views:
-        key = (lens, rollout_uid)
-        views = self._views.setdefault(key, _Views())
-        self._views.move_to_end(key)
+    def _through(self, lens: Lens) -> _Views:
+        views = self._views.setdefault(lens, _Views())
+        self._views.move_to_end(lens)
         while len(self._views) > _VIEWS_KEPT:
             self._views.popitem(last=False)
         return views
 
-    def _view(self, facts: NodeFacts, lens: Lens, rollout_uid: str, *, made: _Views) -> NodeView:
-        mine = self._jobs_on(rollout_uid, facts.name)
-        known = made.made.get(facts.name)
+    def _look(self, facts: NodeFacts, lens: Lens, views: _Views) -> NodeView | None:
+        """Give the view of a node, the same object as long as nothing of it has changed; ``None`` when not selected."""
+        mine = self._jobs_of(facts)
+        known = views.made.get(facts.name)
         if known is not None and known[0] is facts and known[1] is mine:
             return known[2]
-        view = projection.view(facts, lens, mine)
-        made.made[facts.name] = (facts, mine, view)
+        view = projection.view(facts, lens, mine) if selection.matches(lens.selector, facts.labels) else None
+        views.made[facts.name] = (facts, mine, view)
         return view
+
+    def _jobs_of(self, facts: NodeFacts) -> Mapping[JobStep, JobView]:
+        """Give the Jobs of the rollout that has claimed the node."""
+        return self._jobs_on(facts.record.rollout_uid, facts.name) if facts.record else _NO_JOBS
 
     def _jobs_on(self, rollout_uid: str, node: str) -> Mapping[JobStep, JobView]:
         place = (rollout_uid, node)

@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from patchwright.adapters.kube import foreign
 from patchwright.domain.actions import JobStep
+from patchwright.domain.model import Selector
 from patchwright.domain.nodes import labels as own
 from patchwright.domain.nodes import marks
 from patchwright.domain.nodes.record import Record, RecordError, decode
@@ -51,13 +52,14 @@ class NodeFacts:
 
 @dataclass(frozen=True, slots=True)
 class Lens:
-    """Through which policy a node is looked at, and whose Jobs count.
+    """Through which policy a node is looked at.
 
     ``policy`` is the policy's name (its label says what is installed), ``topology_key`` decides the domain, and
     ``own_node`` is the node that runs this operator.
     """
 
     policy: str
+    selector: Selector
     topology_key: str = ZONE
     own_node: str = ""
 
