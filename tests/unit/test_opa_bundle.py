@@ -44,6 +44,7 @@ async def test_without_rego_the_library_decides_as_builtin() -> None:
     bundle = await opa.BundleBuilder(opa_server.opa_path()).builtin()
     assert bundle.revision == opa.BUILTIN_REVISION
     assert bundle.packages == ("patchwright.rollout",)
+    assert json.loads(contents(bundle)["data.json"]) == {"patchwright": {"parameters": {}}}
     assert json.loads(contents(bundle)[".manifest"]) == {
         "revision": opa.BUILTIN_REVISION,
         "rego_version": 1,
@@ -174,6 +175,21 @@ async def test_a_failing_test_keeps_the_policy_out() -> None:
         ("parameters.yaml", "blastRadus: {}", "parameters.yaml: Additional properties"),
         ("parameters.yaml", "blastRadius: {maxWaveCount: 0}", "parameters.yaml: blastRadius.maxWaveCount: 0 is less"),
         ("parameters.yaml", "freezeWindows: [{name: x}]", "parameters.yaml: freezeWindows[0]: "),
+        (
+            "parameters.yaml",
+            "freezeWindows: [{name: x, weekdays: [Mon], from: '00:00', to: '01:00', timeZone: Europe/Berln}]",
+            "parameters.yaml: freezeWindows[0].timeZone: 'Europe/Berln' is no IANA time zone",
+        ),
+        (
+            "parameters.yaml",
+            "freezeWindows: [{name: x, start: 2026-13-01T00:00:00Z, end: 2026-12-01T00:00:00Z}]",
+            "parameters.yaml: freezeWindows[0]: start or end is no date",
+        ),
+        (
+            "parameters.yaml",
+            "freezeWindows: [{name: x, start: 2026-12-01T00:00:00Z, end: 2026-12-01T00:00:00Z}]",
+            "parameters.yaml: freezeWindows[0].end: is not after start",
+        ),
         ("parameters.yaml", "- a", "parameters.yaml: must hold a mapping at its top"),
         ("data.yaml", "a: &x [1]\nb: *x", "data.yaml: is not readable: aliases"),
         ("data.yaml", "a: 1\na: 2", "data.yaml: is not readable: line 2: the key 'a' is given twice"),

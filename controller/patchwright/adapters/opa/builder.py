@@ -162,9 +162,7 @@ def _decision(package: outline.Package) -> str:
     kinds = (("deny", package.deny), ("warn", package.warn), ("exception", package.exception))
     fields = [f'"{kind}": {{{", ".join(_rule(package.name, rule) for rule in rules)}}}' for kind, rules in kinds]
     value = f'{{"revision": revision, {", ".join(fields)}}}'
-    # Without parameters every rule of the library would be undefined, hence silent.
-    guard = f'input.apiVersion == "{API_VERSION}"; is_object(data.patchwright.parameters)'
-    return f'\ndecision["{package.name}"] := {value} if {{ {guard} }}\n'
+    return f'\ndecision["{package.name}"] := {value} if input.apiVersion == "{API_VERSION}"\n'
 
 
 def _rule(package: str, rule: str) -> str:

@@ -6,8 +6,10 @@ Pure: paths and bytes in, values or faults out. Paths are relative to the reposi
 from __future__ import annotations
 
 import json
+import zoneinfo
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Any, Final
 
@@ -20,6 +22,9 @@ from patchwright.errors import Fault, InvalidInput
 MAX_FILE_BYTES: Final = 1024 * 1024
 MAX_TOTAL_BYTES: Final = 8 * 1024 * 1024
 MAX_FILES: Final = 1000
+
+_ENDS: Final = (("start", 2000), ("end", 2001))
+"""The two ends of a fixed window; the years stand in for a weekly one, which has neither."""
 
 _DATA_SUFFIXES: Final = (".json", ".yaml", ".yml")
 
@@ -78,6 +83,7 @@ def _data(files: Mapping[str, bytes]) -> dict[str, Any]:
             faults += _placed(document, files[name], path, place=place)
     if faults:
         raise InvalidInput(faults, reason="InvalidPolicy")
+    # Without this document every rule of the library would be undefined, hence silent.
     document.setdefault("patchwright", {}).setdefault("parameters", {})
     return document
 
@@ -101,11 +107,30 @@ def _parameters(document: dict[str, Any], value: Any, path: PurePosixPath) -> It
     # A misspelt parameter would leave its rule at the default, silently; so every name is known or it is a fault.
     schema = json.loads(library.parameters_schema().read_bytes())
     checker = jsonschema.Draft7Validator(schema, format_checker=jsonschema.FormatChecker())
-    for error in sorted(checker.iter_errors(value), key=lambda each: each.json_path):
+    found = sorted(checker.iter_errors(value), key=lambda each: each.json_path)
+    for error in found:
         yield Fault(error.json_path.removeprefix("$").removeprefix("."), error.message, str(path))
+    if not found:
+        for index, window in enumerate(value.get("freezeWindows", [])):
+            yield from _window_faults(window, f"freezeWindows[{index}]", str(path))
     if document.get("patchwright"):
         yield Fault("", "parameters are given twice; keep one parameters file", str(path))
     document["patchwright"] = {"parameters": value}
+
+
+def _window_faults(window: Mapping[str, Any], field: str, source: str) -> Iterator[Fault]:
+    """Find what the schema cannot: a zone or a date that does not exist would fail every decision later."""
+    try:
+        zoneinfo.ZoneInfo(window.get("timeZone", "UTC"))
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        yield Fault(f"{field}.timeZone", f"{window['timeZone']!r} is no IANA time zone", source)
+    try:
+        start, end = (datetime.fromisoformat(window.get(name, f"{year}-01-01T00:00:00Z")) for name, year in _ENDS)
+    except ValueError as error:
+        yield Fault(field, f"start or end is no date: {error}", source)
+    else:
+        if end <= start:
+            yield Fault(f"{field}.end", "is not after start, so the window is never on", source)
 
 
 def _plain(document: dict[str, Any], value: Any, path: PurePosixPath) -> Iterator[Fault]:
