@@ -109,10 +109,11 @@ class Verifier:
     async def _import(self) -> None:
         (self._home / "gpg.conf").write_text("trust-model always\nno-auto-key-locate\n", encoding="ascii")
         for name, content in self._verification.pgp_keys:
-            argv = ("gpg", "--batch", "--no-tty", "--no-autostart", "--quiet", "--import")
+            argv = ("gpg", "--batch", "--no-tty", "--no-autostart", "--quiet", "--status-fd=1", "--import")
             env = {**self._repository.session.environment(offline=True), "GNUPGHOME": str(self._home)}
             done = await run(argv, env=env, stdin=content, max_stdout=64 * 1024)
-            if done.returncode != 0:
+            # Not the return code: in a folder with a long name gpg imports, then fails on its agent's socket path.
+            if b"[GNUPG:] IMPORT_OK " not in done.stdout:
                 raise self._bad_key(name, "gpg cannot import it as a public key")
 
     def _bad_key(self, name: str, why: str) -> SourceError:
