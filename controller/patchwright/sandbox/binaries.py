@@ -149,8 +149,8 @@ def _executables(folder: Path, names: Iterable[str]) -> dict[str, Path]:
 
 def _build(module: Module, names: Sequence[str], *, show: progress.Progress, env: Mapping[str, str]) -> None:
     target = directory(module, env)
-    show.step(f"Waiting for another build of {module.name}")
-    with locking.exclusive(target.parent.with_suffix(".lock"), waiting=show.alive):
+    waiting = progress.Waiting(show, f"Waiting for another process that builds {module.name}")
+    with locking.exclusive(target.parent.with_suffix(".lock"), waiting=waiting):
         # Somebody else may have built it while this process waited for the lock.
         if absent := [name for name in names if name not in _cached(module, names, env=env)]:
             _require_space(target.parent.parent)

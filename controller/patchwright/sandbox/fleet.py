@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 
 from patchwright.sandbox.client import Manifest
 
-ZONES = ("zone-a", "zone-b", "zone-c")
+_LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def zones(count: int) -> tuple[str, ...]:
+    """Give the names of up to 26 zones: ``zone-a``, ``zone-b``…"""
+    return tuple(f"zone-{letter}" for letter in _LETTERS[:count])
+
+
+ZONES = zones(3)
 TERMINATION = "sandbox.patchwright.dev/termination"
 _KERNEL, _SYSTEM = "6.1.0-30-amd64", "Debian GNU/Linux 12 (bookworm)"
 _CONDITIONS = (

