@@ -77,7 +77,7 @@ async def test_a_request_is_held_until_there_is_something_new() -> None:
         bundle = await opa_server.build({}, "r1")
         headers = {"If-None-Match": bundle.etag, "Prefer": "modes=snapshot,delta;wait=30"}
         server.publish(bundle)
-        held = asyncio.create_task(session.get(f"{server.url}/bundles/patchwright.tar.gz", headers=headers))
+        held = asyncio.create_task(session.get(server.bundle_url, headers=headers))
         await asyncio.sleep(0.1)
         assert not held.done()
         server.publish(await opa_server.build({}, "r2"))
@@ -92,7 +92,7 @@ async def test_nothing_new_is_said_when_the_time_is_up() -> None:
         bundle = await opa_server.build({}, "r1")
         server.publish(bundle)
         headers = {"If-None-Match": bundle.etag, "Prefer": "wait=1"}
-        async with session.get(f"{server.url}/bundles/patchwright.tar.gz", headers=headers) as response:
+        async with session.get(server.bundle_url, headers=headers) as response:
             assert response.status == 304
             assert response.headers["ETag"] == bundle.etag
 
@@ -100,7 +100,7 @@ async def test_nothing_new_is_said_when_the_time_is_up() -> None:
 async def test_before_the_first_bundle_there_is_none() -> None:
     async with opa.BundleServer() as server, aiohttp.ClientSession() as session:
         assert server.revision is None
-        async with session.get(f"{server.url}/bundles/patchwright.tar.gz") as response:
+        async with session.get(server.bundle_url) as response:
             assert response.status == 503
 
 
@@ -111,7 +111,7 @@ async def test_stopping_does_not_wait_for_whoever_waits() -> None:
         server.publish(await opa_server.build({}, "r1"))
         etag = (await opa_server.build({}, "r1")).etag
         headers = {"If-None-Match": etag, "Prefer": "wait=30"}
-        held = asyncio.create_task(session.get(f"{server.url}/bundles/patchwright.tar.gz", headers=headers))
+        held = asyncio.create_task(session.get(server.bundle_url, headers=headers))
         await asyncio.sleep(0.1)
         begun = time.monotonic()
         await server.stop()
@@ -125,5 +125,5 @@ async def test_a_stranger_gets_no_bundle(authorization: str | None) -> None:
     headers = {"Authorization": authorization} if authorization else {}
     async with opa.BundleServer(token="s3cret") as server, aiohttp.ClientSession(headers=headers) as session:
         server.publish(await opa_server.build({}, "r1"))
-        async with session.get(f"{server.url}/bundles/patchwright.tar.gz") as response:
+        async with session.get(server.bundle_url) as response:
             assert response.status == 401

@@ -54,6 +54,11 @@ class BundleServer:
         return f"http://{self._host}:{self._port}"
 
     @property
+    def bundle_url(self) -> str:
+        """The URL of the bundle itself; known once started."""
+        return f"{self.url}/{BUNDLE_RESOURCE}"
+
+    @property
     def revision(self) -> str | None:
         """The revision that is published, if any."""
         return self._bundle.revision if self._bundle else None
