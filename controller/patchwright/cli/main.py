@@ -6,6 +6,7 @@ import click
 
 from patchwright import __version__
 from patchwright.cli.crds import crds
+from patchwright.cli.sandbox import sandbox
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -15,3 +16,4 @@ def main() -> None:
 
 
 main.add_command(crds)
+main.add_command(sandbox)
