@@ -16,6 +16,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from patchwright.adapters.health import Probes
+from patchwright.adapters.kube.client import KubeApi
 from patchwright.domain.health import Finding, Measurement
 from patchwright.domain.model import HealthCheck, HttpCheck, Probe, PrometheusCheck
 from patchwright.errors import HealthProbeError
@@ -34,7 +35,7 @@ class Noon:
 
 @contextlib.asynccontextmanager
 async def probing() -> AsyncIterator[Probes]:
-    probes = Probes(None, Noon(), operator_namespace="patchwright-system")
+    probes = Probes(KubeApi(None), Noon(), operator_namespace="patchwright-system")
     try:
         yield probes
     finally:

@@ -4,7 +4,7 @@
 is a ``HealthProbeError``, which counts as unhealthy and which no baseline excuses.
 
 Law: a probe changes nothing, follows no redirect, asks no proxy of the environment, reads a bounded answer in bounded
-time, and never shows a body to people. aiohttp and kubernetes stay in this folder.
+time, and never shows a body to people. aiohttp stays in this folder; the API server is asked through adapters.kube.
 """
 
 from patchwright.adapters.health.probes import Probes

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
-import aiohttp
-
 from patchwright.adapters.health.looks import short
+from patchwright.adapters.kube.client import LIST_TIMEOUT, Answer, KubeApi
 from patchwright.domain.model import Operator, Requirement, Selector
-from patchwright.errors import HealthProbeError, NotFound
+from patchwright.errors import ClusterUnavailable, HealthProbeError, NotFound
 
 PAGE: Final = 500
-_GONE: Final = 410
 
 
 class Expired(HealthProbeError):
@@ -22,47 +19,37 @@ class Expired(HealthProbeError):
 
 
 class Cluster:
-    """The API server, through a ``kubernetes.aio`` ``ApiClient`` that stays the caller's to close."""
+    """The API server, through a client that stays the caller's to close."""
 
-    def __init__(self, api_client: Any) -> None:
-        self._client = api_client
+    def __init__(self, api: KubeApi) -> None:
+        self._api = api
 
-    async def get(self, path: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
+    async def get(self, path: str, query: Mapping[str, str] | None = None) -> Mapping[str, Any]:
         """Read ``path``, which must be made of ``segment``s.
 
         Raises:
             NotFound: there is no such object, or no such resource.
             HealthProbeError: the API server refuses or gives no answer.
         """
-        # The client appends to the query of its own accord, so it gets a list of its own.
-        request = await self._client.param_serialize(
-            "GET",
-            path,
-            query_params=list((query or {}).items()),
-            header_params={"Accept": "application/json"},
-            auth_settings=["BearerToken"],
-        )
         try:
-            response = await self._client.call_api(*request)
-            body = await response.read()
-        except (aiohttp.ClientError, OSError) as error:
-            raise HealthProbeError(
-                f"the API server does not answer GET {path} ({type(error).__name__}); the check is made again"
-            ) from error
-        return _parsed(response.status, body, path)
+            # The check's own time limit is shorter than this one.
+            answer = await self._api.send("GET", path, query=query, limit=LIST_TIMEOUT)
+        except ClusterUnavailable as error:
+            raise HealthProbeError(f"the API server is away: {error.message}; the check is made again") from error
+        return _checked(answer, path)
 
-    async def items(self, path: str, selector: Selector) -> list[dict[str, Any]]:
+    async def items(self, path: str, selector: Selector) -> list[Mapping[str, Any]]:
         """List every object at ``path`` that ``selector`` matches, page by page; raises as ``get``."""
         try:
             return await self._pages(path, selector)
         except Expired:
             return await self._pages(path, selector)
 
-    async def _pages(self, path: str, selector: Selector) -> list[dict[str, Any]]:
+    async def _pages(self, path: str, selector: Selector) -> list[Mapping[str, Any]]:
         query = {"limit": str(PAGE)}
         if label_selector := label_query(selector):
             query["labelSelector"] = label_selector
-        found: list[dict[str, Any]] = []
+        found: list[Mapping[str, Any]] = []
         while True:
             page = await self.get(path, query)
             found += page.get("items") or []
@@ -97,20 +84,16 @@ def _requirement(requirement: Requirement) -> str:
             return f"!{requirement.key}"
 
 
-def _parsed(status: int, body: bytes, path: str) -> dict[str, Any]:
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        answer = None
-    if status == 200 and isinstance(answer, dict):
-        return answer
-    said = short(answer.get("message", "") if isinstance(answer, dict) else "") or "no reason given"
-    if status == 404:
+def _checked(answer: Answer, path: str) -> Mapping[str, Any]:
+    if answer.ok:
+        return answer.body
+    said = short(answer.message)
+    if answer.code == 404:
         raise NotFound(f"the API server has nothing at {path}")
-    if status == _GONE:
+    if answer.code == 410:
         raise Expired(f"the API server forgot the list of {path} midway ({said}); the check is made again")
-    if status in (401, 403):
+    if answer.code in (401, 403):
         raise HealthProbeError(
             f"the API server refuses GET {path}: {said}; let the operator's role get and list this resource"
         )
-    raise HealthProbeError(f"the API server answers GET {path} with {status}: {said}; the check is made again")
+    raise HealthProbeError(f"the API server answers GET {path} with {answer.code}: {said}; the check is made again")

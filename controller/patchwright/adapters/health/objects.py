@@ -54,7 +54,7 @@ class Objects:
             return empty(_nothing(check, namespace if resource.namespaced else None))
         return Look(tuple(f for manifest in found for f in _judge(check, expression, manifest)), len(found))
 
-    async def _objects(self, check: ObjectCheck, path: str) -> list[dict[str, Any]]:
+    async def _objects(self, check: ObjectCheck, path: str) -> list[Mapping[str, Any]]:
         if check.name is not None:
             return [await self._cluster.get(f"{path}/{segment(check.name)}")]
         return await self._cluster.items(path, check.selector or Selector())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
 import aiohttp
 
@@ -13,6 +12,7 @@ from patchwright.adapters.health.cluster import Cluster
 from patchwright.adapters.health.looks import Look
 from patchwright.adapters.health.objects import Objects
 from patchwright.adapters.health.session import new_session
+from patchwright.adapters.kube.client import KubeApi
 from patchwright.domain.health import Measurement
 from patchwright.domain.model import HealthCheck, HttpCheck, ObjectCheck, PrometheusCheck, WorkloadsCheck
 from patchwright.errors import HealthProbeError
@@ -21,14 +21,14 @@ from patchwright.errors import HealthProbeError
 class Probes:
     """Implements ``ports.HealthProber``.
 
-    ``api_client`` is a ``kubernetes.aio`` ``ApiClient``, which stays the caller's to close. Policies outside
-    ``operator_namespace`` are tenants: they see workloads and objects of their own namespace only.
+    ``api`` stays the caller's to close. Policies outside ``operator_namespace`` are tenants: they see workloads and
+    objects of their own namespace only.
     """
 
-    def __init__(self, api_client: Any, clock: ports.Clock, *, operator_namespace: str) -> None:
+    def __init__(self, api: KubeApi, clock: ports.Clock, *, operator_namespace: str) -> None:
         self._clock = clock
         self._operator_namespace = operator_namespace
-        self._cluster = Cluster(api_client)
+        self._cluster = Cluster(api)
         self._objects = Objects(self._cluster)
         self._session: aiohttp.ClientSession | None = None
 
