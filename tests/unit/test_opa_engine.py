@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from patchwright import errors
+from patchwright import errors, ports
 from patchwright.adapters import opa
 from patchwright.domain import policy
 from support import opa_server
@@ -192,6 +192,14 @@ async def test_a_hundred_questions_share_one_client(serving: Served) -> None:
     decisions = await asyncio.gather(*(engine.evaluate(opa_server.question()) for _ in range(100)))
     assert len({decision.decision_id for decision in decisions}) == 100
     assert all(decision.allowed for decision in decisions)
+
+
+def test_what_is_pinned_is_what_was_said_last() -> None:
+    engine: ports.PolicyEngine = opa.OpaPolicyEngine("http://127.0.0.1:1")
+    assert engine.revision() == opa.BUILTIN_REVISION
+    assert isinstance(engine, opa.OpaPolicyEngine)
+    engine.pin("r2")
+    assert engine.revision() == "r2"
 
 
 async def test_a_closed_engine_opens_again(serving: Served) -> None:

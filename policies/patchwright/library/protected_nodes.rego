@@ -1,7 +1,7 @@
 # METADATA
 # title: Protected nodes
 # description: >-
-#   Targets labelled `patchwright.dev/protected` are patched only when protectedNodes.allow names them. Said before the
+#   Targets labelled `patchwright.dev/protected=true` are patched only when protectedNodes.allow names them. Said before the
 #   start when the selection holds one, and again for the very targets of each step.
 # custom:
 #   severity: high

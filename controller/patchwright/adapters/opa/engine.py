@@ -15,6 +15,7 @@ import opa_client
 from patchwright import errors
 from patchwright.adapters.opa import outline, results, transport
 from patchwright.adapters.opa.config import BUNDLE_NAME, DECISIONS
+from patchwright.adapters.opa.library import BUILTIN_REVISION
 from patchwright.domain.policy import PolicyDecision, PolicyQuestion
 
 _PARAMETERS: Final = {"provenance": "true", "strict-builtin-errors": "true"}
@@ -38,6 +39,7 @@ class OpaPolicyEngine:
             raise errors.InvalidInput([errors.Fault("opa.url", f"{url!r} is no http(s)://host:port of an OPA")])
         self.url = url
         self._timeout = timeout
+        self._pinned = BUILTIN_REVISION
         self._tls = ssl.create_default_context(cafile=ca_file) if parts.scheme == "https" else None
         host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
         # retries=0: it would evaluate a failing policy three times and never retry the 503 that it promises to.
@@ -61,6 +63,14 @@ class OpaPolicyEngine:
     async def close(self) -> None:
         """Close the connections; a later question opens new ones."""
         await self._client.close_connection()
+
+    def revision(self) -> str:
+        """Give the revision that is pinned now: what ``pin`` said last, the builtin one before."""
+        return self._pinned
+
+    def pin(self, revision: str) -> None:
+        """Pin ``revision`` from now on; said once its bundle is published."""
+        self._pinned = revision
 
     async def evaluate(self, question: PolicyQuestion) -> PolicyDecision:
         """Ask for a decision.
