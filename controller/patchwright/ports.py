@@ -13,7 +13,7 @@ from typing import Protocol
 
 from patchwright.domain.actions import JobStep, NodeRef, PodRef
 from patchwright.domain.health import Measurement
-from patchwright.domain.memory import FailedChange
+from patchwright.domain.memory import FailedChange, PolicyState
 from patchwright.domain.model import HealthCheck, Key, PatchPolicy, PatchRollout
 from patchwright.domain.nodes.record import Record
 from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList
@@ -74,6 +74,31 @@ class Rollouts(Protocol):
 
     async def remember(self, case: Case, failed: FailedChange) -> None:
         """Write a failed change into the policy's status."""
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyCase:
+    """A PatchPolicy as it stands; ``policy`` is ``None`` when its spec has ``faults``."""
+
+    key: Key
+    resource_version: str
+    state: PolicyState
+    policy: PatchPolicy | None = None
+    faults: tuple[str, ...] = ()
+
+
+class Policies(Protocol):
+    """The PatchPolicy objects, from the watch cache."""
+
+    def policy(self, key: Key) -> PolicyCase | None:
+        """Read a policy; ``None`` when it is gone."""
+
+    async def save_policy(self, case: PolicyCase, state: PolicyState) -> None:
+        """Write the status, with the resource version as precondition.
+
+        Raises:
+            Conflict: somebody else wrote first.
+        """
 
 
 class Fleet(Protocol):

@@ -45,6 +45,10 @@ class RepositoryReconciler:
     def __init__(self, world: SourceWorld) -> None:
         self._world = world
 
+    async def begin(self) -> None:
+        """Give OPA the library's policy when no repository brings one; called once all repositories are known."""
+        await self._publish_builtin()
+
     async def reconcile(self, key: Key) -> timedelta | None:
         """Do one round.
 

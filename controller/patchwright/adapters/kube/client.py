@@ -75,6 +75,11 @@ class KubeApi:
         """
         return KubeApi(self._client, may_write=may_write)
 
+    @property
+    def client(self) -> Any:
+        """The ``kubernetes.aio`` client underneath, for whoever brings requests of its own."""
+        return self._client
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()

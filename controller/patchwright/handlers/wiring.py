@@ -1,0 +1,155 @@
+"""The composition root: every adapter is made here and handed to the pipeline as a port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from patchwright import errors, ports, source_ports
+from patchwright.adapters.git.source import GitSource
+from patchwright.adapters.health.probes import Probes
+from patchwright.adapters.kube.apply import KubeApplier
+from patchwright.adapters.kube.client import KubeApi
+from patchwright.adapters.kube.fleet import KubeFleet
+from patchwright.adapters.kube.fleet_cache import FleetCache
+from patchwright.adapters.kube.journal import KubeJournal
+from patchwright.adapters.kube.policies import KubePolicies
+from patchwright.adapters.kube.repositories import KubeRepositories, RepositoryCache
+from patchwright.adapters.kube.rollout_cache import RolloutCache
+from patchwright.adapters.kube.rollouts import KubeRollouts
+from patchwright.adapters.manifests.parse import parse_manifests
+from patchwright.adapters.metrics.registry import Metrics
+from patchwright.adapters.opa.builder import BundleBuilder
+from patchwright.adapters.opa.bundle import Bundle
+from patchwright.adapters.opa.engine import OpaPolicyEngine
+from patchwright.adapters.opa.server import BundleServer
+from patchwright.api import parse, rolloutstate, status
+from patchwright.domain.policy import PolicyDecision, PolicyQuestion
+from patchwright.domain.sync import Manifest
+from patchwright.drivers import script
+from patchwright.handlers.settings import Settings
+
+
+class UtcClock:
+    """The machine's clock."""
+
+    def now(self) -> datetime:
+        """Give the time."""
+        return datetime.now(UTC)
+
+
+class Wire:
+    """How our kinds are spelled, for the caches."""
+
+    parse_policy = staticmethod(parse.parse_policy)
+    parse_rollout = staticmethod(parse.parse_rollout)
+    status_to_state = staticmethod(rolloutstate.status_to_state)
+    state_to_status = staticmethod(rolloutstate.state_to_status)
+    status_to_policy_state = staticmethod(status.status_to_policy_state)
+    policy_state_to_status = staticmethod(status.policy_state_to_status)
+
+
+class ManifestFiles:
+    """Turns files into objects of our kinds; implements ``source_ports.Manifests``."""
+
+    def parse(self, files: Mapping[str, bytes], *, namespace: str) -> tuple[Manifest, ...]:
+        """Parse and validate."""
+        return parse_manifests(files, namespace=namespace, validate=parse.validate)
+
+
+class Bundles:
+    """Builds policy bundles and serves them to OPA; implements ``source_ports.PolicyBundles``."""
+
+    def __init__(self, builder: BundleBuilder, server: BundleServer) -> None:
+        self._builder = builder
+        self._server = server
+
+    async def build(self, files: Mapping[str, bytes], revision: str) -> Bundle:
+        """Check, test and pack Rego."""
+        return await self._builder.build(files, revision)
+
+    async def builtin(self) -> Bundle:
+        """Give the bundle of the library alone."""
+        return await self._builder.builtin()
+
+    def publish(self, bundle: source_ports.Bundle) -> None:
+        """Have OPA load it."""
+        assert isinstance(bundle, Bundle)
+        self._server.publish(bundle)
+
+    def published(self) -> str:
+        """Give the published revision, empty before the first."""
+        return self._server.revision or ""
+
+
+class PinnedEngine:
+    """OPA, pinned to what is published; implements ``ports.PolicyEngine``."""
+
+    def __init__(self, engine: OpaPolicyEngine, server: BundleServer) -> None:
+        self._engine = engine
+        self._server = server
+
+    def revision(self) -> str:
+        """Give the published revision."""
+        return self._server.revision or ""
+
+    async def evaluate(self, question: PolicyQuestion) -> PolicyDecision:
+        """Ask OPA; before any policy is published there is nobody to ask."""
+        if not question.expected_revision:
+            raise errors.PolicyUnavailable(
+                "no policy is active yet: the PolicyRepository that brings it was not fetched; see its status"
+            )
+        return await self._engine.evaluate(question)
+
+
+@dataclass(frozen=True, slots=True)
+class Caches:
+    """What the watches fill."""
+
+    fleet: FleetCache
+    rollouts: RolloutCache
+    repositories: RepositoryCache
+
+    @classmethod
+    def empty(cls, settings: Settings) -> Caches:
+        """Give empty caches."""
+        fleet = FleetCache(namespace=settings.namespace, own_node=settings.node_name)
+        return cls(fleet, RolloutCache(Wire()), RepositoryCache())
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """Every adapter, in one hand."""
+
+    world: ports.World
+    source_world: source_ports.SourceWorld
+    policies: KubePolicies
+    fleet: KubeFleet
+    rollouts: KubeRollouts
+
+
+async def adapters(
+    stack: AsyncExitStack, settings: Settings, api: KubeApi, *, caches: Caches, metrics: Metrics
+) -> Adapters:
+    """Make every adapter; what has to be closed goes on the stack."""
+    clock = UtcClock()
+    server = await stack.enter_async_context(BundleServer(host=settings.bundle_host, port=settings.bundle_port))
+    engine = await stack.enter_async_context(OpaPolicyEngine(settings.opa_url, token=settings.opa_token))
+    journal = await stack.enter_async_context(KubeJournal(api, metrics, identity=settings.identity))
+    probes = Probes(api.client, clock, operator_namespace=settings.namespace)
+    stack.push_async_callback(probes.close)
+    fleet = KubeFleet(api, caches.fleet, drivers={"script": script.render})
+    rollouts = KubeRollouts(api, caches.rollouts)
+    world = ports.World(rollouts, fleet, PinnedEngine(engine, server), probes, journal, clock)
+    source_world = source_ports.SourceWorld(
+        KubeRepositories(api, caches.repositories),
+        GitSource(settings.git_cache),
+        ManifestFiles(),
+        KubeApplier(api),
+        Bundles(BundleBuilder(settings.opa_binary), server),
+        clock,
+        settings.namespace,
+    )
+    return Adapters(world, source_world, KubePolicies(rollouts, caches.rollouts), fleet, rollouts)
