@@ -154,10 +154,10 @@ async def test_what_was_fetched_can_be_read_again_while_the_server_is_away(upstr
         before = await GitSource(tmp_path / "cache").fetch(request)
         upstream.commit({"a.yaml": "# later"})
         await GitSource(tmp_path / "cache").fetch(request)
-    again = await GitSource(tmp_path / "cache").cached(request, before.commit)
+    again = await GitSource(tmp_path / "cache").cached(request, before.revision)
     assert again == before
     with pytest.raises(SourceError) as caught:
-        await GitSource(tmp_path / "cache").cached(request, commits[1])
+        await GitSource(tmp_path / "cache").cached(request, f"main@sha1:{commits[1]}")
     assert caught.value.reason == "RefNotFound"
 
 

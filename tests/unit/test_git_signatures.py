@@ -78,9 +78,9 @@ async def test_an_unsigned_commit_is_refused_and_the_signed_one_before_it_can_st
         message = await refusal_of(source, asked)
         assert f"cannot trust commit {unsigned}: it has no signature" in message
         assert "the last verified revision stays in force" in message
-    assert (await source.cached(asked, signed)).manifests == {"a.yaml": b"a"}
+    assert (await source.cached(asked, f"main@sha1:{signed}")).manifests == {"a.yaml": b"a"}
     with pytest.raises(SourceError):
-        await source.cached(asked, unsigned)
+        await source.cached(asked, f"main@sha1:{unsigned}")
 
 
 async def test_a_signature_by_another_ssh_key_is_refused_although_git_calls_it_good(
@@ -119,7 +119,9 @@ async def test_a_signed_tag_is_taken_in_tag_mode_and_the_commit_needs_its_own_in
     upstream.commit({"a.yaml": "a"})
     upstream.tag("v1.0.0", "-s", "-m", "one")
     tagged = replace(asked, ref=GitReference(semver="1.x"), verify=ssh_verification(trusted, VerifyMode.TAG))
-    assert [s.signed for s in (await source.fetch(tagged)).signers] == ["tag v1.0.0"]
+    found = await source.fetch(tagged)
+    assert [s.signed for s in found.signers] == ["tag v1.0.0"]
+    assert await source.cached(tagged, found.revision) == found
     both = replace(tagged, verify=ssh_verification(trusted, VerifyMode.TAG_AND_HEAD))
     assert "it has no signature" in await refusal_of(source, both)
     commit = upstream.commit({"a.yaml": "b"}, options=SIGN)

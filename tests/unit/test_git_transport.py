@@ -211,7 +211,7 @@ async def test_a_server_that_is_away_is_told_and_what_was_fetched_stays(upstream
     error = await failure_of(source, request)
     assert (error.reason, error.retry_after) == ("GitOperationFailed", 15.0)
     assert "the server does not answer" in error.message
-    assert (await source.cached(request, found.commit)).manifests == found.manifests
+    assert (await source.cached(request, found.revision)).manifests == found.manifests
 
 
 async def test_no_secret_is_in_any_argument_and_none_reaches_a_local_git(

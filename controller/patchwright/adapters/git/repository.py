@@ -35,6 +35,10 @@ class Repository:
     session: Session
     request: SourceRequest
 
+    @property
+    def _kept(self) -> Path:
+        return self.folder / "refs/patchwright/keep"
+
     async def prepare(self) -> None:
         """Create the repository if it is new, and sweep up what a killed Git left in it."""
         if not (self.folder / "HEAD").exists():
@@ -97,11 +101,19 @@ class Repository:
             return History.FAST_FORWARD
         return await self._distant(last, commit)
 
-    def keep(self, name: str) -> None:
-        """Hold on to a commit, which must be here, when the cache is cleaned (a loose reference is one small file)."""
-        folder = self.folder / "refs/patchwright/keep"
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(f"{name}\n", encoding="ascii")
+    def keep(self, commit: str, tag_object: str) -> None:
+        """Hold on to a commit that is here, and to the tag it came by, when the cache is cleaned.
+
+        A loose reference is one small file; writing it ourselves saves a process on the way from push to apply.
+        """
+        self._kept.mkdir(parents=True, exist_ok=True)
+        (self._kept / commit).write_text(f"{tag_object or commit}\n", encoding="ascii")
+
+    def tag_of(self, commit: str) -> str:
+        """Give the tag object a kept commit came by, or an empty string."""
+        kept = self._kept / commit
+        tip = kept.read_text(encoding="ascii").strip() if kept.exists() else commit
+        return "" if tip == commit else tip
 
     async def listing(self, commit: Commit, paths: Sequence[str]) -> bytes:
         """List the files of a commit, with modes and sizes, before anything is read."""
@@ -124,7 +136,7 @@ class Repository:
     async def collect(self) -> None:
         """Clean the cache: each fetch adds a pack, and a shallow fetch leaves the old commit unreachable."""
         if sum(1 for _ in (self.folder / "objects/pack").glob("*.pack")) > MAX_PACKS:
-            for kept in (self.folder / "refs/patchwright/keep").glob("*"):
+            for kept in self._kept.glob("*"):
                 if kept.name != self.request.last_commit:
                     kept.unlink(missing_ok=True)
             await self._run("gc", "--quiet", "--prune=now")

@@ -44,6 +44,7 @@ _BASE_CONFIG = (
     ("fetch.unpackLimit", "1"),  # always one pack: thousands of loose files cost more than the pack's index
     ("submodule.recurse", "false"),
     ("gc.auto", "0"),
+    ("gc.packRefs", "false"),  # repository.keep reads and removes references as files
     ("maintenance.auto", "false"),
     ("http.followRedirects", "false"),
     ("http.sslVerify", "true"),

@@ -27,7 +27,7 @@ from patchwright.adapters.git.repository import Repository
 from patchwright.adapters.git.session import open_session
 from patchwright.adapters.git.signatures import Verifier
 from patchwright.adapters.git.validation import validate_request
-from patchwright.domain.sources import MIB, SourceRequest, SourceSnapshot, revision_of
+from patchwright.domain.sources import MIB, GitReference, SourceRequest, SourceSnapshot, commit_of, revision_of
 
 REMEMBERED_BYTES = 16 * MIB
 
@@ -69,16 +69,17 @@ class GitSource:
         async with self._open(request) as repository:
             return await self._fetch(repository)
 
-    async def cached(self, request: SourceRequest, commit: str) -> SourceSnapshot:
-        """Give a commit that was fetched before, without the network: for a restart while the server is away.
+    async def cached(self, request: SourceRequest, revision: str) -> SourceSnapshot:
+        """Give a revision that was fetched before, without the network: for a restart while the server is away.
 
         Raise SourceError (RefNotFound) when the cache no longer has it. Signatures are verified all the same.
         """
-        async with self._open(request) as repository:
-            label = request.ref.name or request.ref.tag or request.ref.branch
-            return (
-                await self._read(repository, await repository.commit(commit), Resolved(commit, label, commit))
-            ).snapshot
+        commit = commit_of(revision)
+        label = revision.removesuffix(f"sha1:{commit}").removesuffix("@")
+        async with self._open(replace(request, ref=GitReference(commit=commit))) as repository:
+            wanted = label if label.startswith("refs/") else f"refs/tags/{label}"
+            resolved = Resolved(wanted, label, commit, repository.tag_of(commit))
+            return (await self._read(repository, await repository.commit(commit), resolved)).snapshot
 
     @contextlib.asynccontextmanager
     async def _open(self, request: SourceRequest) -> AsyncIterator[Repository]:
@@ -115,7 +116,7 @@ class GitSource:
         if read is None:
             commit, resolved = await self._obtain(repository, resolved)
             read = await self._read(repository, commit, resolved)
-            repository.keep(commit.name)
+            repository.keep(commit.name, resolved.tag_object)
             await repository.collect()
             self._remember(self._memory_key(repository.request, resolved), read)
         else:

@@ -53,9 +53,8 @@ class _Reader:
             for event in events:
                 if isinstance(event, yaml.DocumentStartEvent):
                     documents.append(self._document(event, events))
-                    self._require(
-                        len(documents) <= self._limits.documents, event, f"more than {self._limits.documents} documents"
-                    )
+                    if len(documents) > self._limits.documents:
+                        self._stop(_line(event), "", f"more than {self._limits.documents} documents")
         except _Stop:
             pass
         return tuple(document for document in documents if document.value is not None)
@@ -93,8 +92,10 @@ class _Reader:
 
     def _node(self, event: yaml.Event, events: Iterator[yaml.Event], *, path: str, depth: int) -> Json:
         self._nodes += 1
-        self._require(self._nodes <= self._limits.nodes, event, f"more than {self._limits.nodes} values")
-        self._require(depth <= self._limits.depth, event, f"nested more than {self._limits.depth} levels deep")
+        if self._nodes > self._limits.nodes:
+            self._stop(_line(event), "", f"more than {self._limits.nodes} values")
+        if depth > self._limits.depth:
+            self._stop(_line(event), "", f"nested more than {self._limits.depth} levels deep")
         self._no_magic(event, path)
         match event:
             case yaml.ScalarEvent():
@@ -154,10 +155,6 @@ class _Reader:
         except Ambiguous as meaning:
             self._fault(event, path, f"unquoted {event.value[:60]!r} is {meaning}; quote it")
             return str(event.value)
-
-    def _require(self, holds: bool, event: yaml.Event, otherwise: str) -> None:
-        if not holds:
-            self._stop(_line(event), "", otherwise)
 
     def _fault(self, event: yaml.Event, path: str, message: str) -> None:
         self.faults.append(Fault(path, message, f"{self._path}:{_line(event)}"))
