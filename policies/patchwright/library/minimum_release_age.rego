@@ -63,11 +63,11 @@ deny contains violation if {
 	input.release.publishedAt == null
 	violation := {
 		"msg": sprintf(
-			"version %s has no release date, and releases must be %v days old; add it to PatchRollout %s/%s",
+			"version %s has no release date, and releases must be %v days old; set spec.releasedAt of PatchRollout %s/%s",
 			[input.rollout.change.version, days, input.rollout.namespace, input.rollout.name],
 		),
 		"severity": "medium",
 		"details": {"publishedAt": null, "days": days},
-		"remediation": "Set the annotation patchwright.dev/released-at on the PatchRollout.",
+		"remediation": "Name the date in spec.releasedAt of the PatchRollout.",
 	}
 }

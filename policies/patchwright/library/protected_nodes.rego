@@ -1,8 +1,8 @@
 # METADATA
 # title: Protected nodes
 # description: >-
-#   Targets labelled `patchwright.dev/protected=true` are patched only when protectedNodes.allow names them. Said before the
-#   start when the selection holds one, and again for the very targets of each step.
+#   Targets labelled `patchwright.dev/protected=true` are patched only when protectedNodes.allow names them. Said before
+#   the start when the selection holds one, and again for the very targets of each step.
 # custom:
 #   severity: high
 #   category: Blast radius
