@@ -9,35 +9,9 @@ import pytest
 from patchwright import errors
 from patchwright.sandbox import client, controlplane
 from patchwright.sandbox import fleet as fleets
+from support import sandbox_jobs
 
 pytestmark = pytest.mark.controlplane
-
-
-def job(name: str, node: str, *words: str, image: str = "sandbox.patchwright.dev/script:1", limit: int = 0) -> Any:
-    container = {"name": "patch", "image": image, "args": list(words)}
-    pod = {
-        "restartPolicy": "Never",
-        "nodeName": node,
-        "tolerations": [{"operator": "Exists"}],
-        "containers": [container],
-    }
-    spec = {"backoffLimit": limit, "template": {"metadata": {"labels": {"run": name}}, "spec": pod}}
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
-
-
-def run_job(api: client.Client, namespace: str, body: Any) -> dict[str, Any]:
-    """Create a Job and wait for its end; give its conditions and its container's terminated state."""
-    name = body["metadata"]["name"]
-    api.create(f"/apis/batch/v1/namespaces/{namespace}/jobs", body)
-    path = f"/apis/batch/v1/namespaces/{namespace}/jobs/{name}"
-    ended = api.wait(path, lambda it: {"Complete", "Failed"} & _true_conditions(it), timeout=30)
-    [pod] = api.items(f"/api/v1/namespaces/{namespace}/pods", labelSelector=f"run={name}")
-    [status] = pod["status"]["containerStatuses"]
-    return {"conditions": _true_conditions(ended), "pod": pod["status"]["phase"], **status["state"]["terminated"]}
-
-
-def _true_conditions(it: Any) -> set[str]:
-    return {each["type"] for each in it["status"].get("conditions", ()) if each["status"] == "True"}
 
 
 def node_condition(node: Any, kind: str) -> str:
@@ -65,16 +39,17 @@ def test_a_node_of_a_user_registers_and_becomes_ready(api: client.Client) -> Non
 
 
 def test_a_job_ends_with_its_termination_message(api: client.Client, namespace: str, fleet: list[str]) -> None:
-    ended = run_job(api, namespace, job("good", fleet[0], "apply", "--version=1.2.3"))
-    assert ended["conditions"] >= {"Complete"}
-    assert ended["exitCode"] == 0
-    assert ended["message"] == '{"rebootRequired":false,"version":"1.2.3"}'
+    ended = sandbox_jobs.run(api, namespace, sandbox_jobs.job("good", fleet[0], "apply", "--version=1.2.3"))
+    assert "Complete" in ended.conditions
+    assert (ended.phase, ended.exit_code) == ("Succeeded", 0)
+    assert ended.message == '{"rebootRequired":false,"version":"1.2.3"}'
 
 
 def test_a_failing_job_fails_with_its_code_and_message(api: client.Client, namespace: str, fleet: list[str]) -> None:
-    ended = run_job(api, namespace, job("bad", fleet[0], "--exit-code=7", "--message=no-such-package"))
-    assert ended["conditions"] >= {"Failed"}
-    assert (ended["exitCode"], ended["message"], ended["pod"]) == (7, "no-such-package", "Failed")
+    body = sandbox_jobs.job("bad", fleet[0], "--exit-code=7", "--message=no-such-package")
+    ended = sandbox_jobs.run(api, namespace, body)
+    assert "Failed" in ended.conditions
+    assert (ended.exit_code, ended.message, ended.phase) == (7, "no-such-package", "Failed")
 
 
 def test_a_budget_blocks_an_eviction_with_429(

@@ -114,7 +114,7 @@ class Workloads:
     """``count`` Deployments called ``<prefix>-<n>`` of ``replicas`` pods, each with a PodDisruptionBudget.
 
     ``max_unavailable`` is that of the budget (a number or a percentage); None makes no budget. ``termination`` is how
-    long a pod takes to end (``5s``), or ``never``.
+    long a pod takes to end (``5s``), or ``never``. ``node`` holds all pods on one node; otherwise they spread.
     """
 
     count: int
@@ -124,6 +124,7 @@ class Workloads:
     image: str = "registry.sandbox.patchwright.dev/app:1.0"
     max_unavailable: int | str | None = 1
     termination: str | None = None
+    node: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
 
     def names(self) -> list[str]:
@@ -164,6 +165,7 @@ class Workloads:
         }
         requests = {"cpu": "10m", "memory": "16Mi"}
         return {
+            "nodeSelector": {"kubernetes.io/hostname": self.node} if self.node else {},
             "containers": [{"name": "app", "image": self.image, "resources": {"requests": requests}}],
             "topologySpreadConstraints": [spread],
             "terminationGracePeriodSeconds": 30,
