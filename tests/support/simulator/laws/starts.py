@@ -1,0 +1,181 @@
+"""The laws about beginnings: L1 budget, L2 canary first, L3 halt, L7 windows, L8 policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from patchwright.domain import selection
+from patchwright.domain.model import FailurePolicy, MaintenanceWindow, PatchPolicy, Quantity
+from patchwright.domain.nodes.record import Mark, Record
+from support.simulator import loop
+from support.simulator.laws.base import OUT, Law
+from support.simulator.server import Change
+from support.simulator.things import Node, Policy
+
+# How long a decision holds, and how long a wave may take to be started once it was asked for.
+DECISION_LIFE = timedelta(minutes=5)
+
+
+def _number(quantity: Quantity, total: int) -> int:
+    if not quantity.percent or not quantity.value:
+        return quantity.value
+    return max(1, total * quantity.value // 100)
+
+
+class Budget(Law):
+    """L1: nothing new starts while the unavailable members, whoever made them so, leave no room."""
+
+    name = "L1 Budget"
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]  # the cluster
+        self._away: dict[str, datetime] = {}
+        self._limits: list[tuple[datetime, Quantity]] = []
+
+    def any(self, change: Change) -> Iterable[str]:
+        if change.kind is Node:
+            if change.after is None or change.after.available:
+                self._away.pop(change.thing.uid, None)
+            else:
+                self._away.setdefault(change.after.uid, change.at)
+        elif change.kind is Policy and change.before is not None:
+            self._limits.append((change.at, change.before.spec.strategy.max_unavailable))
+        return ()
+
+    def start(self, change: Change, record: Record) -> Iterable[str]:
+        policy = self.policy(record.rollout_uid)
+        members = [node for node in self.nodes() if selection.matches(policy.target.selector, node.labels)]
+        limit = self._limit(policy, len(members))
+        out = [node.name for node in members if node.uid != change.after.uid and self._out(node, record, change.at)]
+        if len(out) >= limit:
+            yield f"{change.after.name} was started while {len(out)} of {limit} were out ({', '.join(out)})"
+
+    def _limit(self, policy: PatchPolicy, total: int) -> int:
+        recent = [limit for at, limit in self._limits if loop.now() - at <= self.grace]
+        return max(_number(limit, total) for limit in (policy.strategy.max_unavailable, *recent))
+
+    def _out(self, node: Node, record: Record, at: datetime) -> bool:
+        mine = node.record
+        if mine is not None and mine.rollout_uid == record.rollout_uid and mine.mark in OUT:
+            return True
+        since = self._away.get(node.uid)
+        return since is not None and at - since > self.grace
+
+
+class CanaryFirst(Law):
+    """L2: no other target is touched before every canary is healthy through its whole soak."""
+
+    name = "L2 Canary first"
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]  # the cluster
+        self._canaries: dict[str, dict[str, tuple[Mark, datetime, str]]] = {}
+        self._sick: dict[str, datetime] = {}
+
+    def any(self, change: Change) -> Iterable[str]:
+        node: Node | None = change.after if change.kind is Node else None
+        if node is None:
+            return ()
+        record = node.record
+        if record is not None and record.wave == 0:
+            known = self._canaries.setdefault(record.rollout_uid, {})
+            if node.uid not in known or known[node.uid][0] is not record.mark:
+                known[node.uid] = (record.mark, change.at, node.name)
+        before: Node | None = change.before
+        if before is not None and node.ready and not before.ready:
+            self._sick[node.uid] = change.at
+        return ()
+
+    def start(self, change: Change, record: Record) -> Iterable[str]:
+        if record.wave == 0:
+            return
+        soak = self.policy(record.rollout_uid).strategy.canary.soak
+        who = f"{change.after.name} of wave {record.wave} was started"
+        for uid, (mark, since, name) in self._canaries.get(record.rollout_uid, {}).items():
+            if mark is not Mark.DONE:
+                yield f"{who} while canary {name} was {mark.value}"
+            elif change.at - since < soak:
+                yield f"{who} {change.at - since} after canary {name} was done, not {soak}"
+            elif (sick := self._sick.get(uid)) is not None and sick - since > self.grace:
+                yield f"{who} though canary {name} had been NotReady until {sick:%H:%M:%S}"
+        unwell = self.cluster.unwell_at
+        if unwell is not None and change.at - unwell < soak:
+            yield f"{who} though a health check was unhealthy at {unwell:%H:%M:%S}"
+
+
+class Halt(Law):
+    """L3: past the failure threshold, and once the rollout is ending, nothing new is touched."""
+
+    name = "L3 Halt"
+
+    def start(self, change: Change, record: Record) -> Iterable[str]:
+        policy, state = self.policy(record.rollout_uid), self.state(record.rollout_uid)
+        total = sum(selection.matches(policy.target.selector, node.labels) for node in self.nodes())
+        limit = max(1, _number(policy.strategy.failure_threshold, total))
+        failed = [
+            node.name
+            for node in self.nodes()
+            if (mine := node.record) and mine.rollout_uid == record.rollout_uid and mine.failed
+        ]
+        lost = [note.name for note in state.vanished]
+        who = f"{change.after.name} was started"
+        if len(failed) + len(lost) >= limit:
+            yield f"{who} after {len(failed) + len(lost)} failures ({', '.join(failed + lost)}), limit {limit}"
+        if state.cause is not None or state.outcome is not None:
+            yield f"{who} though the rollout was ending: {state.message}"
+
+
+class Windows(Law):
+    """L7: no target starts outside a window; the windows of the simulator are daily ones in UTC."""
+
+    name = "L7 Windows"
+
+    def start(self, change: Change, record: Record) -> Iterable[str]:
+        policy = self.policy(record.rollout_uid)
+        if not policy.windows:
+            return
+        ends = [end for window in policy.windows if (end := _end(window, change.at))]
+        if not ends:
+            yield f"{change.after.name} was started outside every window"
+            return
+        done = [node for node in self.nodes() if (mine := node.record) and mine.mark is Mark.DONE]
+        deadline = policy.strategy.progress_deadline
+        if len(done) < 5 and change.at + deadline > max(ends) + self.grace:
+            yield f"{change.after.name} was started {max(ends) - change.at} before the window closes, may take {deadline}"
+
+
+def _end(window: MaintenanceWindow, at: datetime) -> datetime | None:
+    minute, hour = (int(part) for part in window.start.split()[:2])
+    for day in (0, 1):
+        begin = at.replace(hour=hour, minute=minute, second=0, microsecond=0) - timedelta(days=day)
+        if begin <= at < begin + window.duration:
+            return begin + window.duration
+    return None
+
+
+class Policies(Law):
+    """L8: nothing is touched without a recorded, allowed, recent decision of the pinned revision for its wave."""
+
+    name = "L8 Policy"
+
+    def start(self, change: Change, record: Record) -> Iterable[str]:
+        policy, state = self.policy(record.rollout_uid), self.state(record.rollout_uid)
+        if policy.policy.failure_policy is FailurePolicy.IGNORE:
+            return
+        who = f"{change.after.name} of wave {record.wave} was started"
+        recorded = state.policy
+        if recorded is None or recorded.decision is None or not recorded.decision.allowed:
+            yield f"{who} without an allowed decision in status"
+            return
+        rollout = self.rollout(record.rollout_uid)
+        name = rollout.key.name if rollout else ""
+        answers = [a for a in self.cluster.opa.answers if a.rollout == name and a.wave == record.wave]
+        if not answers:
+            yield f"{who}, and policy was never asked about that wave"
+        elif not answers[-1].allowed and change.at - answers[-1].at > self.grace:
+            yield f"{who} though policy last denied that wave at {answers[-1].at:%H:%M:%S}"
+        elif change.at - answers[-1].at > DECISION_LIFE + self.grace:
+            yield f"{who} {change.at - answers[-1].at} after the last decision"
+        elif answers[-1].revision != self.cluster.opa.pinned and change.at - self.cluster.pinned_at > self.grace:
+            yield f"{who} on a decision of {answers[-1].revision}, while {self.cluster.opa.pinned} is pinned"
