@@ -17,6 +17,11 @@ from cronsim import CronSim
 
 from patchwright.domain.model import MaintenanceWindow
 
+# So many targets must have been timed before their durations say more than the deadline.
+ENOUGH = 5
+# How far clocks are set back at most (Antarctica/Troll: two hours), rounded up.
+SET_BACK = timedelta(hours=3)
+
 
 @dataclass(frozen=True, slots=True)
 class Opening:
@@ -42,17 +47,21 @@ def fits(found: Opening, needed: timedelta, *, now: datetime) -> bool:
 
 
 def needed(seconds: Sequence[float], deadline: timedelta) -> timedelta:
-    """Estimate how long the next target takes: the 95th percentile of those seen, the deadline before enough were."""
-    if len(seconds) < 5:
-        return deadline
+    """Estimate how long the next target takes: the 95th percentile of those seen.
+
+    Before enough were seen it is the deadline, or the slowest if that took longer: a drain has a time of its own.
+    """
     ordered = sorted(seconds)
-    return min(deadline, timedelta(seconds=ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)]))
+    if len(ordered) < ENOUGH:
+        return max(deadline, timedelta(seconds=max(ordered, default=0)))
+    return timedelta(seconds=ordered[len(ordered) * 95 // 100])
 
 
 def _end(window: MaintenanceWindow, now: datetime) -> datetime | None:
     """Give the end of the latest occurrence that contains ``now``; an earlier one cannot end later."""
-    # The reverse search is exclusive, so it starts a minute on; the occurrence must not lie in the future, though.
-    local = (now + timedelta(minutes=1)).astimezone(ZoneInfo(window.time_zone))
+    # The search goes by the wall clock, which the night in autumn shows twice: 02:45 may have been before 02:01.
+    # So it starts further on, and passes over what lies in the future.
+    local = (now + SET_BACK).astimezone(ZoneInfo(window.time_zone))
     for start in CronSim(window.start, local, reverse=True):
         begin = start.astimezone(UTC)
         if begin > now:
@@ -63,5 +72,6 @@ def _end(window: MaintenanceWindow, now: datetime) -> datetime | None:
 
 
 def _next(window: MaintenanceWindow, now: datetime) -> datetime | None:
-    found = next(iter(CronSim(window.start, now.astimezone(ZoneInfo(window.time_zone)))), None)
-    return found.astimezone(UTC) if found else None
+    # For the same reason the first occurrence by the wall clock may be over already.
+    found = CronSim(window.start, now.astimezone(ZoneInfo(window.time_zone)))
+    return next((at for start in found if (at := start.astimezone(UTC)) > now), None)

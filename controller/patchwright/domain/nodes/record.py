@@ -13,7 +13,10 @@ from enum import StrEnum
 from typing import Any
 
 VERSION = 1
-LIMIT = 4096
+# The longest record that we write, with every character of its message escaped, has some 5,500 characters.
+LIMIT = 8192
+WAVES = 1000
+YEARS = range(2000, 3000)
 
 
 class Mark(StrEnum):
@@ -64,7 +67,8 @@ def encode(record: Record) -> str:
     body: dict[str, Any] = {"v": VERSION}
     for name in Record.__slots__:
         value = getattr(record, name)
-        if value in (None, "", False) and name != "wave":
+        # An empty label is not a missing one: what was there before is put back as it was (L4).
+        if value is None or value is False or (value == "" and name != "previous"):
             continue
         body[_wire(name)] = value.isoformat() if isinstance(value, datetime) else value
     return json.dumps(body, separators=(",", ":"))
@@ -80,7 +84,7 @@ def decode(text: str) -> Record:
         raise RecordError(f"it is {len(text)} characters long, more than {LIMIT}")
     try:
         body = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RecordError(f"it is not JSON ({error})") from None
     if not isinstance(body, dict) or body.get("v") != VERSION:
         raise RecordError(f"it is not a state of version {VERSION}")
@@ -99,7 +103,7 @@ def _record(body: dict[str, Any]) -> Record:
             since=_instant(body, "since"),
             cordoned=body.get("cordoned") is True,
             boot_id=str(body.get("bootId", "")),
-            previous=_text(body, "previous") if "previous" in body else None,
+            previous=str(body["previous"]) if "previous" in body else None,
             reason=str(body.get("reason", "")),
             message=str(body.get("message", "")),
             applied=body.get("applied") is True,
@@ -113,8 +117,8 @@ def _record(body: dict[str, Any]) -> Record:
 
 def _wave(body: dict[str, Any]) -> int:
     wave = body["wave"]
-    if not isinstance(wave, int) or isinstance(wave, bool) or wave < 0:
-        raise ValueError("the field 'wave' is not a whole number from 0")
+    if not isinstance(wave, int) or isinstance(wave, bool) or not 0 <= wave < WAVES:
+        raise ValueError(f"the field 'wave' is not a whole number from 0 to {WAVES - 1}")
     return wave
 
 
@@ -129,6 +133,9 @@ def _instant(body: dict[str, Any], name: str) -> datetime:
     value = datetime.fromisoformat(_text(body, name))
     if value.tzinfo is None:
         raise ValueError(f"the field '{name}' has no time zone")
+    if value.year not in YEARS:
+        # Deadlines are added to it, and the calendar ends with the year 9999.
+        raise ValueError(f"the field '{name}' is no time of ours")
     return value
 
 

@@ -40,5 +40,6 @@ def parse(termination: str | None) -> StepResult:
 
 
 def _short(text: str) -> str:
-    line = " ".join(text.split())
+    """Give one printable line: what a container writes ends in people's terminals, and may hold half a character."""
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
     return line if len(line) <= LONGEST else line[: LONGEST - 1] + "…"
