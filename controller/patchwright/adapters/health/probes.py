@@ -15,7 +15,7 @@ from patchwright.adapters.health.session import new_session
 from patchwright.adapters.kube.client import KubeApi
 from patchwright.domain.health import Measurement
 from patchwright.domain.model import HealthCheck, HttpCheck, ObjectCheck, PrometheusCheck, WorkloadsCheck
-from patchwright.errors import HealthProbeError
+from patchwright.errors import HealthProbeError, NotFound
 
 
 class Probes:
@@ -46,6 +46,8 @@ class Probes:
             raise HealthProbeError(
                 f"{_subject(check)} did not answer within {seconds:g} s; see why it is slow, or raise probeTimeout"
             ) from None
+        except NotFound as error:
+            raise HealthProbeError(f"{error.message}; see that this API is served") from error
         return Measurement(at, found.findings, found.population)
 
     async def close(self) -> None:
