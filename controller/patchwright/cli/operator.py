@@ -43,7 +43,8 @@ def operator(*, verbose: bool, **options: object) -> None:
         format="%(asctime)s %(levelname)-7s %(name)s: %(message)s",
         stream=sys.stderr,
     )
-    logging.getLogger("kopf").setLevel(logging.INFO if verbose else logging.WARNING)
+    # kopf tells of every event that a handler took; with 5,000 nodes that is all a log would hold.
+    logging.getLogger("kopf").setLevel(logging.WARNING)
     given = {name: value for name, value in options.items() if value is not None}
     settings = Settings(**given)  # type: ignore[arg-type]  # click has checked each option's type
     sys.exit(0 if asyncio.run(Operator(settings).run()) else 1)

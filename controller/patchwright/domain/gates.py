@@ -94,7 +94,7 @@ def policy(context: Context, candidates: Sequence[Target], *, wave: int, size: i
     """L8: an allowed decision for this very wave, recorded, recent, and of the pinned revision."""
     recorded = context.state.policy
     if context.snapshot.answer is not None:
-        return Gate("records the policy decision", again=True)
+        return Gate(_said(context.snapshot.answer), again=True)
     if recorded is None or recorded.wave != wave or _stale(context, recorded):
         names = tuple(target.name for target in candidates[:size])
         return Gate("asks policy", batches=((AskPolicy(wave, size, names),),))
@@ -103,6 +103,12 @@ def policy(context: Context, candidates: Sequence[Target], *, wave: int, size: i
     if recorded.decision.allowed:
         return None
     return _denied(context, recorded)
+
+
+def _said(answer: WavePolicy) -> str:
+    if answer.decision is None:
+        return f"no policy decision: {answer.trouble}"
+    return "policy allows it" if answer.decision.allowed else f"denied: {answer.decision.violations[0].msg}"
 
 
 def _stale(context: Context, recorded: WavePolicy) -> bool:

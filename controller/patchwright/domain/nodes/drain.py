@@ -94,7 +94,8 @@ def due(attempt: EvictionAttempt) -> datetime:
             # The server says when: its 429 is load, not a budget, and pushing makes it worse.
             return attempt.at + (attempt.retry_after or timedelta(seconds=1))
         case Eviction.BLOCKED:
-            return attempt.at + RETRY_BLOCKED
+            # Most budgets allow the next pod once the last one's replacement is Ready, which takes a second or two.
+            return attempt.at + min(RETRY_BLOCKED, timedelta(seconds=attempt.attempts))
         case Eviction.MISCONFIGURED | Eviction.REFUSED:
             return attempt.at + RETRY_ERROR * min(attempt.attempts, 6)
         case _:
