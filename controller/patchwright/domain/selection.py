@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import assert_never
 
 from patchwright.domain.model import Operator, Requirement, Selector
 
@@ -24,3 +25,5 @@ def _holds(requirement: Requirement, labels: Mapping[str, str]) -> bool:
             return value is not None
         case Operator.DOES_NOT_EXIST:
             return value is None
+        case _ as never:
+            assert_never(never)

@@ -44,7 +44,8 @@ class Standing:
 
     ``actions`` continue what was begun, in whatever direction it goes; the engine decides only about beginnings and
     endings. ``settled`` says that a ``WORKING`` target can be turned round without breaking something half-way.
-    ``failed`` stays true for a target that failed and was put back.
+    ``failed`` stays true for a target that failed and was put back, ``unchanged`` says that the change was never begun
+    on it: what went wrong there says nothing about the version, and giving it back is all there is to undo.
     """
 
     stage: Stage
@@ -57,6 +58,7 @@ class Standing:
     wake: datetime | None = None
     settled: bool = True
     failed: bool = False
+    unchanged: bool = False
     seconds: float | None = None
 
 

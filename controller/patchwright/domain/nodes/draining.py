@@ -32,7 +32,7 @@ def forward(node: NodeView, record: Record, brief: Brief) -> Standing:
     def give_up(reason: str, message: str) -> tuple[Action, ...]:
         return (marks.give_back(node, record, brief, reason=reason, message=message, failed=True),)
 
-    return _empty(node, record, brief, stage=Stage.WORKING, started=record.started_at, go_on=go_on, give_up=give_up)
+    return _empty(node, record, brief, stage=Stage.WORKING, go_on=go_on, give_up=give_up)
 
 
 def back(node: NodeView, record: Record, brief: Brief) -> Standing:
@@ -45,7 +45,7 @@ def back(node: NodeView, record: Record, brief: Brief) -> Standing:
     def give_up(reason: str, message: str) -> tuple[Action, ...]:
         return (marks.quarantine(node, record, brief, f"Rollback{reason}", f"to be rolled back: {message}"),)
 
-    return _empty(node, record, brief, stage=Stage.RESTORING, started=record.since, go_on=go_on, give_up=give_up)
+    return _empty(node, record, brief, stage=Stage.RESTORING, go_on=go_on, give_up=give_up)
 
 
 def _empty(
@@ -54,12 +54,11 @@ def _empty(
     brief: Brief,
     *,
     stage: Stage,
-    started: datetime,
     go_on: Callable[[], tuple[Action, ...]],
     give_up: Callable[[str, str], tuple[Action, ...]],
 ) -> Standing:
     options = brief.policy.drain
-    if record.cordoned and not node.unschedulable:
+    if not node.unschedulable:
         return _again(node, record, brief, stage)
     if not options.enabled:
         return marks.standing(stage, record, message="is not drained (drain.enabled is false)", actions=go_on())
@@ -72,8 +71,8 @@ def _empty(
     message = drain.sentence(plan)
     if plan.refused:
         return marks.standing(stage, record, message=message, actions=give_up("DrainRefused", message))
-    if brief.now >= started + options.timeout:
-        return _late(node, record, brief, stage, plan=plan, started=started, give_up=give_up)
+    if brief.now >= record.started_at + options.timeout:
+        return _late(node, record, brief, stage, plan=plan, give_up=give_up)
     actions = _moves(node, plan.evict, options, grace=options.grace_period) + _relist(node, node.pods, brief.now)
     return replace(
         marks.standing(stage, record, message=message, actions=actions, wake=_wake(brief.now, plan)),
@@ -82,9 +81,12 @@ def _empty(
 
 
 def _again(node: NodeView, record: Record, brief: Brief, stage: Stage) -> Standing:
-    """Cordon again a node that somebody uncordoned in the middle: it must never count as drained while schedulable."""
+    """Cordon again a node that somebody uncordoned in the middle: it must never count as drained while schedulable.
+
+    The new cordon is ours, also where the one that went was somebody else's: he has taken it back.
+    """
     message = "somebody uncordoned it while it was being drained; cordoned again"
-    again = Cordon(node.ref, replace(record, since=brief.now))
+    again = Cordon(node.ref, replace(record, since=brief.now, cordoned=True))
     return marks.standing(stage, record, message=message, actions=(again,))
 
 
@@ -101,13 +103,12 @@ def _late(
     stage: Stage,
     *,
     plan: drain.DrainPlan,
-    started: datetime,
     give_up: Callable[[str, str], tuple[Action, ...]],
 ) -> Standing:
     """Decide about a drain whose time is up."""
     options = brief.policy.drain
     message = f"not drained within {options.timeout}: {drain.sentence(plan)}"
-    over = started + options.timeout + FORCE_TIME
+    over = record.started_at + options.timeout + FORCE_TIME
     if options.on_timeout is OnTimeout.ABORT or brief.now >= over:
         return marks.standing(stage, record, message=message, actions=give_up("DrainTimeout", message))
     left = [*plan.evict, *(obstacle.pod for obstacle in plan.blocked), *plan.waiting]

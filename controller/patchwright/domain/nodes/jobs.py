@@ -53,7 +53,8 @@ def reverting(node: NodeView, record: Record, brief: Brief) -> Standing:
     """Carry a node back through its rollback Job and a reboot."""
 
     def give_up(reason: str, message: str) -> tuple[Action, ...]:
-        return (marks.quarantine(node, record, brief, f"Rollback{reason}", f"its rollback failed: {message}"),)
+        name = f"Rollback{reason.removeprefix('Rollback')}"
+        return (marks.quarantine(node, record, brief, name, f"its rollback failed: {message}"),)
 
     job = node.jobs.get(JobStep.ROLLBACK)
     if again := _recordon(node, record, Stage.RESTORING):
@@ -71,10 +72,11 @@ def reverting(node: NodeView, record: Record, brief: Brief) -> Standing:
 
 def _recordon(node: NodeView, record: Record, stage: Stage) -> Standing | None:
     """Cordon again a node that somebody uncordoned under a running Job: pods that land there may be rebooted."""
-    if node.unschedulable or not record.cordoned:
+    if node.unschedulable:
         return None
     message = "somebody uncordoned it while it was being worked on; cordoned again"
-    return replace(marks.standing(stage, record, message=message, actions=(Cordon(node.ref, record),)), settled=False)
+    again = Cordon(node.ref, replace(record, cordoned=True))
+    return _unsettled(marks.standing(stage, record, message=message, actions=(again,)))
 
 
 def _create(node: NodeView, record: Record, brief: Brief, *, step: JobStep, stage: Stage, give_up: GiveUp) -> Standing:
@@ -143,10 +145,20 @@ def _verify(node: NodeView, record: Record, brief: Brief, *, give_up: GiveUp) ->
         # A changed boot ID with the old version: the system took itself back (omni#1552, brupop#123).
         text = f"it reports version {said.version}, not {wanted}"
         return _over(record, Stage.WORKING, give_up, "VersionMismatch", text)
-    text = said.message or f"version {wanted} is on it"
+    text = (said.message or f"version {wanted} is on it") + _unsaid(node, brief)
     return marks.standing(
         Stage.WORKING, record, message="is patched", actions=(marks.done(node, record, brief, message=text),)
     )
+
+
+def _unsaid(node: NodeView, brief: Brief) -> str:
+    """Warn of a script that was to say whether a reboot is due, and did not: that is taken for no (kured#976)."""
+    job = node.jobs.get(JobStep.APPLY)
+    if brief.rollout.change.reboot is not Reboot.WHEN_REQUESTED or job is None:
+        return ""
+    if result.parse(job.termination).reboot_required is not None:
+        return ""
+    return "; its apply Job did not say rebootRequired, so it was not rebooted"
 
 
 def _over(record: Record, stage: Stage, give_up: GiveUp, reason: str, message: str) -> Standing:

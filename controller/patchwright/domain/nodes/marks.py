@@ -34,6 +34,7 @@ def standing(
         actions=actions,
         wake=wake,
         failed=record.failed,
+        unchanged=not record.applied,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import assert_never
 
 from patchwright.domain.actions import Action, Cordon, DeleteJob, Uncordon
 from patchwright.domain.actions import Mark as WriteRecord
@@ -60,18 +61,24 @@ class NodeKind:
         if running := [job for job in target.jobs.values() if job.outcome is None]:
             # Two package managers at once would be worse than either version: the old Job has to be gone first.
             return tuple(DeleteJob(target.ref, job.name, job.uid) for job in running if not job.deleting)
-        if not brief.policy.rollback.enabled or brief.rollout.change.rollback is None:
+        if not brief.policy.rollback.enabled:
             return (marks.quarantine(target, record, brief, "RollbackDisabled", "rollback is disabled by the policy"),)
+        if brief.rollout.change.rollback is None:
+            text = "the change has no rollback step, and the policy had rollback disabled when it began"
+            return (marks.quarantine(target, record, brief, "RollbackImpossible", text),)
         return (_turn_back(target, record, brief),)
 
     def release(self, target: NodeView, brief: Brief, *, forget: bool) -> Sequence[Action]:
-        """Remove our annotation; ``spec.unschedulable`` stays as it is, since what was ours is removed by now."""
+        """Remove our annotation, and our cordon from a node that nothing was done to.
+
+        There is one when a cordon was taken for failed and arrives late. A quarantined node's cordon is a person's.
+        """
         record = target.record
         if record is None or record.rollout_uid != brief.rollout.uid:
             return ()
         if record.mark is Mark.QUARANTINED and not forget:
             return ()
-        return (Uncordon(target.ref, None, keep_cordon=True),)
+        return (Uncordon(target.ref, None, keep_cordon=record.applied or not record.cordoned),)
 
     def refusal(self, brief: Brief) -> tuple[str, str] | None:
         """Refuse a change that could not be put back though the policy promises it (L4)."""
@@ -146,6 +153,8 @@ def _touched(node: NodeView, record: Record, brief: Brief) -> Standing:
             return marks.standing(Stage.RESTORED, record)
         case Mark.QUARANTINED:
             return marks.standing(Stage.QUARANTINED, record)
+        case _ as never:
+            assert_never(never)
 
 
 def _done(node: NodeView, record: Record, brief: Brief) -> Standing:
@@ -164,5 +173,5 @@ def _turn_back(node: NodeView, record: Record, brief: Brief) -> Action:
         return WriteRecord(node.ref, marks.reverting(node, record, brief))
     # Cordoned by a person after we had finished: work under that cordon, and leave it as it is (L5).
     ours = not node.unschedulable
-    again = replace(record, mark=Mark.UNDRAINING, since=brief.now, cordoned=ours)
+    again = replace(record, mark=Mark.UNDRAINING, started_at=brief.now, since=brief.now, cordoned=ours)
     return Cordon(node.ref, again) if ours else WriteRecord(node.ref, again)

@@ -37,9 +37,9 @@ class Record:
     """Everything about a node that must survive us.
 
     ``boot_id`` is the node's when it was claimed; ``previous`` is the value of the label that says what is installed,
-    from before; ``since`` is when ``mark`` was written, and ``started_at`` when the node was claimed (the drain's and
-    the progress deadline's anchor, so that neither starts again after a restart). ``cordoned`` is whether
-    ``spec.unschedulable`` is ours to remove.
+    from before; ``since`` is when ``mark`` was written (the anchor of a Job's deadline), and ``started_at`` when the
+    node was claimed, for the way forward or the way back (the anchor of the drain's timeout): neither starts again
+    after a restart. ``cordoned`` is whether ``spec.unschedulable`` is ours to remove.
     """
 
     rollout: str
