@@ -49,6 +49,7 @@ class Operator:
         self._metrics = Metrics()
         self._caches = wiring.Caches.empty(settings)
         self._leading = False
+        self._election: lease.Lease | None = None
         self._stop = asyncio.Event()
 
     async def run(self) -> bool:
@@ -89,14 +90,21 @@ class Operator:
 
     async def _serve(self, stack: AsyncExitStack) -> None:
         settings = self._settings
-        probes = web.Probes(alive=lambda: "", ready=lambda: "")
+        probes = web.Probes(alive=lambda: "", ready=self._unready)
         found = web.application(probes, self._metrics.registry, pulled=self._pulled, hook_token=settings.hook_token)
         runner = aioweb.AppRunner(found, access_log=None, shutdown_timeout=2.0)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
         await aioweb.TCPSite(runner, settings.http_host, settings.http_port).start()
 
+    def _unready(self) -> str:
+        """A stand-by is ready once it has read the lease; a leader once it knows everything there is."""
+        if self._leading or (self._election is not None and self._election.holder and not self._election.held):
+            return ""
+        return "the API server was not reached yet"
+
     async def _work(self, api: KubeApi, election: lease.Lease | None) -> None:
+        self._election = election
         if election is None:
             await self._lead(api)
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import assert_never
 
 from patchwright import errors, ports
@@ -18,6 +19,7 @@ from patchwright.pipeline.facts import Facts
 
 # As many requests under way at once; the API server's fairness queues do the rest.
 PARALLEL = 32
+DELETE_AGAIN = timedelta(seconds=30)
 BLOCKING = frozenset({Eviction.BLOCKED, Eviction.MISCONFIGURED, Eviction.REFUSED})
 
 
@@ -55,6 +57,8 @@ class Executor:
                     return
 
     async def _one(self, action: actions.Action) -> bool:
+        if isinstance(action, actions.DeleteJobs) and not self._due(self.facts.jobs_deleted_at):
+            return False
         try:
             await self._perform(action)
         except (errors.Conflict, errors.NotFound):
@@ -66,6 +70,10 @@ class Executor:
             return False
         self.report.acted = True
         return True
+
+    def _due(self, last: datetime | None) -> bool:
+        """Jobs go when their pods have gone, which takes a moment; being told again makes none go faster."""
+        return last is None or self.snapshot.now - last >= DELETE_AGAIN
 
     def _failed(self, error: errors.ClusterError) -> None:
         wait = error.retry_after or 1.0
@@ -164,6 +172,7 @@ class Executor:
                 await fleet.delete_job(action.name, uid=action.uid)
             case actions.DeleteJobs():
                 await fleet.delete_jobs(action.rollout_uid)
+                self.facts.jobs_deleted_at = self.snapshot.now
 
     async def _remember(self, action: actions.Remember) -> None:
         failed = FailedChange(

@@ -31,6 +31,7 @@ class Facts:
     told: RolloutState | None = None
     saved_at: datetime | None = None
     trouble: str = ""
+    jobs_deleted_at: datetime | None = None
 
     def node(self, uid: str) -> NodeFacts:
         """Give the facts of one node, empty ones at first."""

@@ -98,6 +98,8 @@ class Reconciler:
         if decision.state.phase in TERMINAL and not snapshot.rollout.deleting:
             return IDLE
         waits = [IDLE, *([decision.wake - now] if decision.wake else [])]
+        if decision.state.outcome is not None:
+            waits.append(act.DELETE_AGAIN)
         if _unsaved(snapshot.state, decision.state):
             waits.append(SAVE_EVERY)
         return max(AGAIN, min(waits))
