@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from patchwright.adapters.git import GitSource, credentials_from_secret
+from patchwright.adapters.git.failures import git_failed
 from patchwright.domain.sources import Credentials, GitReference, SourceRequest
 from patchwright.errors import InvalidInput, SourceError
 from patchwright.sandbox.gitserver import GitServer
@@ -148,6 +149,14 @@ async def test_a_status_of_the_server_is_told_and_its_text_is_not(
     assert error.reason == reason
     assert said in error.message
     assert "secret-metadata" not in error.message
+
+
+def test_what_the_server_says_is_neither_shown_nor_believed() -> None:
+    stderr = "remote: certificate of db.internal\nfatal: unable to access 'x': The requested URL returned error: 500"
+    error = git_failed("https://x.example/y", "fetch main", stderr=stderr)
+    assert "the server does not answer (fatal: unable to access" in error.message
+    only = git_failed("https://x.example/y", "fetch main", stderr="remote: Permission denied, db.internal")
+    assert only.message == "Git repository https://x.example/y: cannot fetch main: git failed; it is tried again."
 
 
 async def test_a_page_that_is_no_git_server_is_told(upstream: Upstream, source: GitSource) -> None:

@@ -1,7 +1,7 @@
 """A small real Git server over HTTP for the sandbox and the tests: Git's own ``git http-backend`` behind aiohttp.
 
 It is for loopback only: whoever may connect may push, unless credentials are set. Repositories are the bare folders
-under ``root``; ``on_push`` is told the repository's name after each accepted push, which is how a webhook is tried out.
+under ``root``; ``on_push`` is told the repository's name after each push, which is how a webhook is tried out.
 """
 
 from __future__ import annotations
@@ -90,8 +90,7 @@ class GitServer:
         if not self._authorized(request):
             return web.Response(status=401, headers={"WWW-Authenticate": 'Basic realm="git"'})
         response = await self._backend(request)
-        pushed = request.path.endswith("/git-receive-pack") and request.method == "POST" and response.status == 200
-        if pushed and self._on_push is not None:
+        if response.status == 200 and await _is_push(request) and self._on_push is not None:
             await self._on_push(request.path.strip("/").rpartition("/")[0])
         return response
 
@@ -134,6 +133,11 @@ class GitServer:
             # Loopback and, where credentials are set, authorised: a remote user is what lets http-backend take a push.
             "REMOTE_USER": "sandbox",
         }
+
+
+async def _is_push(request: web.Request) -> bool:
+    """Tell a push from the empty request that git sends before a large one, to try the credentials."""
+    return request.path.endswith("/git-receive-pack") and await request.read() not in (b"", b"0000")
 
 
 def _response(output: bytes) -> web.Response:
