@@ -99,6 +99,43 @@ class Form:
         raise ValueError(self.words) if self.echo else Unsayable(self.words)
 
 
+@dataclass(frozen=True, slots=True)
+class Unique:
+    """No two entries of a list are the same, or have the same ``key`` field (a list-map, as in the Kubernetes API)."""
+
+    key: str = ""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Check after pydantic has made sure of the type."""
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        """Tell the API server, which also merges such lists entry by entry in server-side apply."""
+        found = handler(core)
+        if not self.key:
+            return {**found, "x-kubernetes-list-type": "set"}
+        return {**found, "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [self.key]}
+
+    def _check(self, entries: tuple[Any, ...]) -> tuple[Any, ...]:
+        names = [str(getattr(entry, self.key)) if self.key else str(entry) for entry in entries]
+        taken = [(index, names.index(name), name) for index, name in enumerate(names) if names.index(name) != index]
+        if taken:
+            raise Taken([(f"[{index}]{self._below}", f"[{first}]", name) for index, first, name in taken])
+        return entries
+
+    @property
+    def _below(self) -> str:
+        return f".{self.key}" if self.key else ""
+
+
+class Taken(ValueError):
+    """Entries of a list that repeat an earlier one: where, where the earlier one is, and what they repeat."""
+
+    def __init__(self, entries: Sequence[tuple[str, str, str]]) -> None:
+        super().__init__(", ".join(name for _, _, name in entries))
+        self.entries = tuple(entries)
+
+
 def _with_rules(schema: dict[str, Any], model: type[BaseModel]) -> None:
     if issubclass(model, WireModel) and (entries := model.validations()):
         schema[VALIDATIONS] = entries

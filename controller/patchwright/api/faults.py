@@ -10,7 +10,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from patchwright.api.base import BrokenRules, Unsayable, WireModel
+from patchwright.api.base import BrokenRules, Taken, Unsayable, WireModel
 from patchwright.errors import Fault
 
 SHOWN = 40
@@ -33,6 +33,7 @@ _WORDS = {
     "too_long": "must have at most {max_length} entries",
     "too_short": "must have at least {min_length} entries",
     "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
     "datetime_type": "must be a time such as 2026-11-23T12:00:00Z",
     "datetime_parsing": "must be a time such as 2026-11-23T12:00:00Z",
     "datetime_from_date_parsing": "must be a time such as 2026-11-23T12:00:00Z",
@@ -105,6 +106,9 @@ def _faults(detail: ErrorDetails, model: type[BaseModel], prefix: str) -> Iterat
     elif isinstance(cause, BrokenRules):
         for rule in cause.rules:
             yield Fault(path + rule.field, rule.message)
+    elif isinstance(cause, Taken):
+        for below, first, name in cause.entries:
+            yield Fault(path + below, f"{show(name)} is already taken by {path}{first}")
     elif isinstance(cause, Unsayable):
         yield Fault(path, str(cause))
     else:
@@ -123,7 +127,7 @@ def _sentence(detail: ErrorDetails, path: str) -> str:
     hint = ""
     if kind == "string_type" and isinstance(value, (int, float, bool)):
         hint = f"; put it in quotes: {json.dumps(str(value).lower() if isinstance(value, bool) else str(value))}"
-    if kind == "literal_error" and isinstance(value, str):
+    if kind in ("literal_error", "enum") and isinstance(value, str):
         meant = suggest(value, str(context["expected"]).replace(" or ", ", ").replace("'", "").split(", "))
         hint = f"; did you mean '{meant}'?" if meant else ""
     return f"{words}; got {show(value)}{hint}"

@@ -8,7 +8,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from patchwright.api.base import Rule, WireModel, at_most_one_of, exactly_one_of
+from patchwright.api.base import Rule, Unique, WireModel, at_most_one_of, exactly_one_of
 from patchwright.api.healthchecks import HealthCheck
 from patchwright.api.scalars import (
     Bool,
@@ -252,9 +252,10 @@ class PatchPolicySpec(WireModel):
 
     rules = (
         Rule(
-            "!has(self.maintenanceWindows) || self.maintenanceWindows.all(w, duration(w.duration) >= duration(string("
-            "has(self.strategy) && has(self.strategy.progressDeadlineSeconds) ? "
-            f"self.strategy.progressDeadlineSeconds : {_DEADLINE}) + 's'))",
+            # getSeconds, because the API server takes string(…) of a number for a text of any length.
+            "!has(self.maintenanceWindows) || self.maintenanceWindows.all(w, duration(w.duration).getSeconds() >= "
+            "(has(self.strategy) && has(self.strategy.progressDeadlineSeconds) ? "
+            f"self.strategy.progressDeadlineSeconds : {_DEADLINE}))",
             "a maintenance window must be at least as long as strategy.progressDeadlineSeconds (600 when left out), "
             "or no target could ever start and finish in it",
             _windows_fit,
@@ -285,10 +286,8 @@ class PatchPolicySpec(WireModel):
     health_checks: (
         Annotated[
             tuple[HealthCheck, ...],
-            Field(
-                max_length=16,
-                json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]},
-            ),
+            Field(max_length=16),
+            Unique("name"),
         ]
         | None
     ) = None

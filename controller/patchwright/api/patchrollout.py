@@ -7,11 +7,10 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from patchwright.api.base import Immutable, Rule, WireModel, exactly_one_of
+from patchwright.api.base import Immutable, Rule, Unique, WireModel, exactly_one_of
 from patchwright.api.scalars import Argument, Bool, Duration, Image, Instant, Label, Name, given, matching
 from patchwright.domain import model
 
-_LISTED_BY_NAME = {"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"]}
 _SAYS_WHAT = "has(self.{0}.image) || has(self.{0}.command) || has(self.{0}.args) || has(self.{0}.env)"
 
 
@@ -32,7 +31,7 @@ class EnvVar(WireModel):
 
 
 Command = Annotated[tuple[Argument, ...], Field(max_length=64)]
-Env = Annotated[tuple[EnvVar, ...], Field(max_length=64, json_schema_extra=_LISTED_BY_NAME)]
+Env = Annotated[tuple[EnvVar, ...], Field(max_length=64), Unique("name")]
 
 
 class Step(WireModel):
@@ -190,7 +189,8 @@ class PatchRolloutSpec(WireModel):
                 ],
                 ...,
             ],
-            Field(max_length=128, json_schema_extra={"x-kubernetes-list-type": "set"}),
+            Field(max_length=128),
+            Unique(),
         ]
         | None
     ) = None

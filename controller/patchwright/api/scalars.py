@@ -16,6 +16,7 @@ from cronsim import CronSim, CronSimError
 from pydantic import AwareDatetime, Field, PlainSerializer, PlainValidator, Strict, WithJsonSchema
 
 from patchwright.api.base import VALIDATIONS, Form
+from patchwright.domain import endpoints
 from patchwright.domain.model import Quantity
 
 T = TypeVar("T")
@@ -23,6 +24,8 @@ INT32_MAX = 2**31 - 1
 LONGEST_DURATION = timedelta(days=366)
 _DURATION = r"^([0-9]+(\.[0-9]+)?(ms|s|m|h))+$"
 _QUANTITY = r"^(100|[1-9]?[0-9])%$"
+_QUANTITY_WORDS = "must be a whole number from 0 or a percentage from 0% to 100%, such as 3 or 10%"
+_POSITIVE_WORDS = "must be a whole number from 1 or a percentage from 1% to 100%, such as 3 or 10%"
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h)")
 _UNITS = {"ms": 1, "s": 1000, "m": 60_000, "h": 3_600_000}
 
@@ -84,14 +87,17 @@ def parse_quantity(value: object) -> Quantity:
         return Quantity(value)
     if isinstance(value, str) and re.fullmatch(_QUANTITY, value, re.ASCII):
         return Quantity(int(value[:-1]), percent=True)
-    raise ValueError("must be a whole number from 0 or a percentage from 0% to 100%, such as 3 or 10%")
+    raise ValueError(_QUANTITY_WORDS)
 
 
 def parse_positive(value: object) -> Quantity:
     """Read an IntOrString that is more than nothing."""
-    quantity = parse_quantity(value)
+    try:
+        quantity = parse_quantity(value)
+    except ValueError:
+        quantity = Quantity(0)
     if quantity.value == 0:
-        raise ValueError("must be more than 0")
+        raise ValueError(_POSITIVE_WORDS)
     return quantity
 
 
@@ -156,7 +162,7 @@ IntOrString = Annotated[
     PlainValidator(parse_quantity),
     _int_or_string(
         f"type(self) == int ? self >= 0 : self.matches('{_QUANTITY}')",
-        "must be a whole number from 0 or a percentage from 0% to 100%, such as 3 or 10%",
+        _QUANTITY_WORDS,
     ),
 ]
 PositiveIntOrString = Annotated[
@@ -164,7 +170,7 @@ PositiveIntOrString = Annotated[
     PlainValidator(parse_positive),
     _int_or_string(
         "type(self) == int ? self > 0 : self.matches('^(100|[1-9][0-9]?)%$')",
-        "must be a whole number from 1 or a percentage from 1% to 100%, such as 3 or 10%",
+        _POSITIVE_WORDS,
     ),
 ]
 Text = Annotated[str, Field(min_length=1, max_length=1024)]
@@ -201,7 +207,7 @@ LabelValue = Annotated[
 ]
 Cron = Annotated[
     str,
-    Field(min_length=9, max_length=128),
+    Field(min_length=1, max_length=128),
     Form(
         _is_cron,
         "must be a cron expression of 5 fields (minute, hour, day of month, month, day of week), such as 0 22 * * SAT",
@@ -221,6 +227,10 @@ WebUrl = Annotated[
         "must be an http:// or https:// URL without user name or password",
         full(_WEB_URL),
         echo=False,
+    ),
+    # The API server cannot tell where an address leads; the prober looks again at what a name resolves to.
+    Form(
+        lambda url: not endpoints.fault(url), "must not lead to a node's own metadata, nor carry a fragment", echo=False
     ),
 ]
 GitUrl = Annotated[

@@ -66,7 +66,9 @@ def _convert(schema: Mapping[str, Any], place: _Place) -> Schema:
     if "$ref" in schema:
         return _resolved(schema, place)
     if schema.get("x-kubernetes-int-or-string"):
-        found = {key: value for key, value in schema.items() if key not in _DROPPED}
+        # Its anyOf is no choice to be resolved: it stands as the API server wants it.
+        found = {**schema, **_keyword("description", schema.get("description", ""), place)}
+        found = {key: value for key, value in found.items() if key not in _DROPPED}
     elif "anyOf" in schema:
         return _convert(_without_null(schema, place), place)
     else:

@@ -1,0 +1,101 @@
+"""What breaks a rule that CEL and the models hold in common; both sides say the same words."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from support.api_manifests import GONE, SCRIPT, G, P, R, Wrong
+
+_PINNED = "must be pinned by a tag other than latest, or by a digest (@sha256:…)"
+_QUANTITY = "must be a whole number from 0 or a percentage from 0% to 100%, such as 3 or 10%"
+_POSITIVE = "must be a whole number from 1 or a percentage from 1% to 100%, such as 3 or 10%"
+_WEB = "must be an http:// or https:// URL without user name or password"
+_GIT = "must be an https://, http:// or ssh:// URL of a repository, without a password"
+_EXPRESSIONS = "spec.target.nodes.selector.matchExpressions[0]"
+_VALUES = "values must be given for In and NotIn, and only for them"
+_WINDOW = "a maintenance window must be at least as long as strategy.progressDeadlineSeconds"
+_PROBE = "exactly one of workloads, prometheus, http and object must be set"
+_REF = "must be a valid Git reference (git check-ref-format)"
+
+# What CEL rules say, on both sides.
+RULES: Final = (
+    Wrong(P, "metadata.name", "a" * 64, "must be at most 63 characters", server="name must be at most 63 characters"),
+    Wrong(P, "spec.target", {}, "nodes must be set"),
+    Wrong(P, "spec.strategy.canary.selector", {}, "only one of count and selector may be set", "spec.strategy.canary"),
+    Wrong(P, "spec.strategy.canary.count", "ten", _QUANTITY),
+    Wrong(P, "spec.strategy.canary.count", -1, _QUANTITY),
+    Wrong(P, "spec.strategy.maxUnavailable", "101%", _QUANTITY),
+    Wrong(P, "spec.strategy.maxUnavailable", "5.5%", _QUANTITY),
+    Wrong(P, "spec.strategy.maxUnavailable", "010%", _QUANTITY),
+    Wrong(P, "spec.strategy.waves[0].size", 0, _POSITIVE),
+    Wrong(P, "spec.strategy.waves[1].size", "0%", _POSITIVE),
+    Wrong(P, "spec.strategy.failureThreshold", 0, _POSITIVE),
+    Wrong(P, "spec.maintenanceWindows[0].duration", "14m", _WINDOW, "spec.maintenanceWindows"),
+    Wrong(P, "spec.strategy.progressDeadlineSeconds", 14_401, _WINDOW, "spec.maintenanceWindows"),
+    Wrong(P, "spec.drain.gracePeriod", 0, "must not be 0, which kills pods without notice; use 1"),
+    Wrong(P, "spec.healthChecks[1].prometheus", GONE, _PROBE, "spec.healthChecks[1]"),
+    Wrong(P, "spec.healthChecks[1].http", {"url": "http://x"}, _PROBE, "spec.healthChecks[1]"),
+    Wrong(
+        P,
+        "spec.healthChecks[1].prometheus",
+        {"address": "http://x"},
+        "at least one of unhealthy and require must be set",
+    ),
+    Wrong(P, "spec.healthChecks[1].prometheus.address", "prometheus:9090", _WEB),
+    Wrong(P, "spec.healthChecks[1].prometheus.address", "http://u:p@prometheus:9090", _WEB),
+    Wrong(P, "spec.healthChecks[2].http.url", "https://token@shop.example/", _WEB),
+    Wrong(P, "spec.healthChecks[2].http.url", "ftp://shop.example/", _WEB),
+    Wrong(
+        P,
+        "spec.healthChecks[3].object.selector",
+        {},
+        "exactly one of name and selector must be set",
+        "spec.healthChecks[3].object",
+    ),
+    Wrong(
+        P,
+        "spec.healthChecks[3].object.name",
+        GONE,
+        "exactly one of name and selector must be set",
+        "spec.healthChecks[3].object",
+    ),
+    Wrong(P, f"{_EXPRESSIONS}.values", GONE, _VALUES),
+    Wrong(P, f"{_EXPRESSIONS}.values", [], _VALUES),
+    Wrong(P, f"{_EXPRESSIONS}.operator", "Exists", _VALUES, f"{_EXPRESSIONS}.values"),
+    Wrong(P, "spec.target.nodes.tolerations[0].key", GONE, "key may only be left out with operator Exists"),
+    Wrong(P, "spec.target.nodes.tolerations[1].value", "x", "value must be left out with operator Exists"),
+    Wrong(R, "spec.change", {}, "script must be set"),
+    Wrong(R, f"{SCRIPT}.image", "registry.example/patch:latest", _PINNED),
+    Wrong(R, f"{SCRIPT}.image", "registry.example/patch", _PINNED),
+    Wrong(R, f"{SCRIPT}.image", "registry.example:5000/patch", _PINNED),
+    Wrong(R, f"{SCRIPT}.apply.image", "patch", _PINNED),
+    Wrong(R, f"{SCRIPT}.verify", {"timeout": "1m"}, "verify must set image, command, args or env"),
+    Wrong(R, f"{SCRIPT}.rollback", {}, "rollback must set image, command, args or env"),
+    Wrong(G, "spec.url", "git@git.example:org/fleet", _GIT),
+    Wrong(G, "spec.url", "file:///etc", _GIT),
+    Wrong(G, "spec.url", "https://git.example", _GIT),
+    Wrong(G, "spec.url", "https://me:secret@git.example/org/fleet", _GIT),
+    Wrong(G, "spec.url", "https://token@git.example/org/fleet", _GIT),
+    Wrong(G, "spec.url", "ssh://git:secret@git.example/org/fleet", _GIT),
+    Wrong(G, "spec.url", "--upload-pack=touch /tmp/x", _GIT),
+    Wrong(G, "spec.secretRef", GONE, "an ssh:// URL needs a secretRef with identity and known_hosts"),
+    Wrong(G, "spec.ref.branch", "a..b", _REF),
+    Wrong(G, "spec.ref.tag", "a.lock", _REF),
+    Wrong(G, "spec.ref.name", "heads/main", "must be a full reference such as refs/heads/main"),
+    Wrong(G, "spec.path", "../other", "must be a folder inside the repository, without .."),
+    Wrong(G, "spec.rego.path", "a/..", "must be a folder inside the repository, without .."),
+    Wrong(G, "spec.interval", "10ms", "must be at least 1s"),
+    Wrong(G, "spec.timeout", "0s", "must be at least 1s"),
+)
+
+# Everything but ``paused`` of a rollout is immutable: what an update changes, and what both sides say.
+IMMUTABLE: Final = (
+    Wrong(R, "spec.policyRef.name", "other", "policyRef is immutable", "spec.policyRef"),
+    Wrong(R, f"{SCRIPT}.version", "3.0.18", "change is immutable", "spec.change"),
+    Wrong(R, f"{SCRIPT}.env[0].value", "x", "change is immutable", "spec.change"),
+    Wrong(R, f"{SCRIPT}.verify", GONE, "change is immutable", "spec.change"),
+    Wrong(R, "spec.advisories", GONE, "advisories is immutable"),
+    Wrong(R, "spec.advisories", ["CVE-2026-1"], "advisories is immutable"),
+    Wrong(R, "spec.releasedAt", GONE, "releasedAt is immutable"),
+    Wrong(R, "spec.releasedAt", "2026-11-20T08:00:01Z", "releasedAt is immutable"),
+)
