@@ -352,6 +352,16 @@ async def test_an_answer_that_proves_nothing_is_an_error(answer: Handler, words:
         assert "Gateway" not in message
 
 
+async def test_prometheus_behind_a_redirect_is_an_error() -> None:
+    async def handler(request: web.Request) -> web.StreamResponse:
+        if request.path == "/elsewhere":
+            return await vector()(request)
+        raise web.HTTPFound("/elsewhere")
+
+    async with serving(handler) as url:
+        assert "it answers 302 with something that is not" in await refusal(PrometheusCheck(url, unhealthy="up"))
+
+
 async def test_infos_are_ignored() -> None:
     async with serving(vector(infos=["PromQL info: metric might not be a counter"])) as url:
         assert not (await measure(PrometheusCheck(url, unhealthy="rate(a[1m]) > 1"))).findings
