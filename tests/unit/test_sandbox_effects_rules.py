@@ -122,10 +122,10 @@ def test_opa_polls_a_bundle_by_long_polling() -> None:
     assert "bundles" not in components.opa_config(None)
 
 
-def test_heartbeats_stay_at_about_fifty_a_second() -> None:
-    assert settings.lease_for(0) == settings.lease_for(500) == 40
-    assert settings.lease_for(5000) == 400
-    assert 5000 / (settings.lease_for(5000) / 4) == 50
+def test_heartbeats_stay_at_about_twenty_a_second() -> None:
+    assert settings.lease_for(0) == settings.lease_for(200) == 40
+    assert settings.lease_for(5000) == 1000
+    assert 5000 / (settings.lease_for(5000) / 4) == 20
 
 
 def test_settings_survive_the_way_to_the_supervisor(tmp_path: Path) -> None:

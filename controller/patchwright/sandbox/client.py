@@ -84,13 +84,18 @@ class Client:
                 future.result()
                 done()
 
-    def wait(self, path: str, until: Callable[[Manifest], object], *, timeout: float = 30.0) -> Manifest:
-        """Poll the object or list at ``path`` until ``until`` holds; raise ClusterUnavailable after ``timeout`` s."""
+    def wait(
+        self, path: str, until: Callable[[Manifest], object], *, timeout: float = 30.0, every: float = 0.05
+    ) -> Manifest:
+        """Poll the object or list at ``path`` until ``until`` holds; raise ClusterUnavailable after ``timeout`` s.
+
+        An object that is not there is an empty dictionary.
+        """
         deadline = time.monotonic() + timeout
         while not until(seen := self._found(path)):
             if time.monotonic() > deadline:
                 raise errors.ClusterUnavailable(f"{path} is not as awaited after {timeout:.0f} s: {str(seen)[:600]}")
-            time.sleep(0.05)
+            time.sleep(every)
         return seen
 
     def request(

@@ -193,7 +193,7 @@ class ControlPlane:
         control_plane: bool = False,
         first: int = 0,
     ) -> list[str]:
-        """Create Ready kwok nodes ``<prefix>-0000``… over the zones in turn; give their names."""
+        """Create kwok nodes ``<prefix>-0000``… over the zones in turn, ready for pods; give their names."""
         nodes = fleet.Nodes(
             count,
             prefix,
@@ -206,6 +206,7 @@ class ControlPlane:
         self._show.step(f"Creating {count} nodes", total=count)
         manifests = nodes.manifests(datetime.datetime.now(datetime.UTC))
         self.api.create_all("/api/v1/nodes", manifests, done=self._show.advance)
+        self._await_untainted(set(nodes.names()))
         return nodes.names()
 
     def remove_nodes(self, names: Sequence[str]) -> None:
@@ -224,6 +225,12 @@ class ControlPlane:
             self._await_available(workloads, wait)
         return workloads.names()
 
+    def add_pods(self, count: int, nodes: Sequence[str], *, namespace: str = "default", prefix: str = "pod") -> None:
+        """Create bare pods, bound to ``nodes`` in turn, as fast as it goes; they run soon after."""
+        self._show.step(f"Creating {count} pods", total=count)
+        manifests = fleet.pods(count, nodes, namespace=namespace, prefix=prefix)
+        self.api.create_all(f"/api/v1/namespaces/{namespace}/pods", manifests, done=self._show.advance)
+
     def add_namespace(self, name: str, labels: Mapping[str, str] | None = None) -> str:
         """Create a namespace and wait until pods can be created in it (its default service account exists)."""
         body = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": dict(labels or {})}}
@@ -239,6 +246,15 @@ class ControlPlane:
                 with contextlib.suppress(ValueError):
                     yield json.loads(line)
 
+    def _await_untainted(self, ours: set[str]) -> None:
+        # Admission taints every new node not-ready, and a controller takes that off once it has seen it Ready.
+        def settled(listed: client.Manifest) -> bool:
+            there = [node for node in listed["items"] if node["metadata"]["name"] in ours]
+            taints = [taint["key"] for node in there for taint in node["spec"].get("taints", ())]
+            return len(there) == len(ours) and "node.kubernetes.io/not-ready" not in taints
+
+        self.api.wait("/api/v1/nodes", settled, timeout=30 + len(ours) / 10, every=0.1 + len(ours) / 2000)
+
     def _await_available(self, workloads: fleet.Workloads, timeout: float) -> None:
         ours = set(workloads.names())
 
@@ -247,7 +263,8 @@ class ControlPlane:
             up = sum(int(each["status"].get("availableReplicas", 0)) for each in there)
             return up == len(ours) * workloads.replicas
 
-        self.api.wait(f"/apis/apps/v1/namespaces/{workloads.namespace}/deployments", available, timeout=timeout)
+        path = f"/apis/apps/v1/namespaces/{workloads.namespace}/deployments"
+        self.api.wait(path, available, timeout=timeout, every=0.1 + workloads.count / 1000)
 
     def _spawn(self, wanted: settings.Settings) -> subprocess.Popen[bytes]:
         with (wanted.logs / "supervisor.log").open("ab") as log:
