@@ -129,13 +129,14 @@ def _squeezed(status: dict[str, Any]) -> dict[str, Any]:
 
     Of the baseline, losing a finding is the safe direction: it is then blamed on the patch, which stops.
     """
-    while _size(status) > LIMIT:
-        longest = max(("inFlight", "vanished", "baseline"), key=lambda name: _size(status.get(name, [])))
-        part = status[longest]
+    while (excess := _size(status) - LIMIT) > 0:
+        sizes = {name: _size(status.get(name, [])) for name in ("inFlight", "vanished", "baseline")}
+        longest = max(sizes, key=lambda name: sizes[name])
+        part, share = status[longest], max(0.5, 0.98 - excess / sizes[longest])
         if longest == "baseline":
-            status[longest] = {name: keys[: len(keys) // 2] for name, keys in part.items()}
+            status[longest] = {name: keys[: int(len(keys) * share)] for name, keys in part.items()}
         else:
-            status[longest] = part[: len(part) * 9 // 10]
+            status[longest] = part[: int(len(part) * share)]
     return status
 
 
@@ -154,8 +155,8 @@ def _notes_to_wire(notes: Sequence[targets.Note]) -> tuple[Note, ...]:
             uid=note.uid,
             step=note.step,
             wave=note.wave,
-            reason=note.reason,
-            message=cut(note.message, NOTE_MESSAGE_KEPT),
+            reason=note.reason or None,
+            message=cut(note.message, NOTE_MESSAGE_KEPT) or None,
             since=note.since,
         )
         for note in notes
@@ -164,7 +165,8 @@ def _notes_to_wire(notes: Sequence[targets.Note]) -> tuple[Note, ...]:
 
 def _notes(notes: Sequence[Note]) -> tuple[targets.Note, ...]:
     return tuple(
-        targets.Note(note.name, note.uid, note.step, note.wave, note.reason, note.message, note.since) for note in notes
+        targets.Note(note.name, note.uid, note.step, note.wave, note.reason or "", note.message or "", note.since)
+        for note in notes
     )
 
 

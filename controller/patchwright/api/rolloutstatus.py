@@ -84,9 +84,9 @@ class Note(StatusModel):
     """Where it stands."""
     wave: Int | None = None
     """The wave it belongs to."""
-    reason: str = ""
+    reason: str | None = None
     """Why, as one word."""
-    message: str = ""
+    message: str | None = None
     """Why, as a sentence."""
     since: Instant | None = None
     """Since when."""
