@@ -165,7 +165,7 @@ async def proxied(
 
 
 def candidate(api: client.KubeApi, namespace: str, identity: str = "me", **timing: float) -> Lease:
-    fast = Timing(**{"lease_duration": 1.5, "renew_deadline": 1.0, "retry_period": 0.1, **timing})
+    fast = Timing(**{"lease_duration": 3.0, "renew_deadline": 2.0, "retry_period": 0.2, **timing})
     return Lease(api, namespace=namespace, name="lease", identity=identity, timing=fast)
 
 
@@ -189,10 +189,10 @@ async def test_a_leader_cut_off_from_the_server_stops_before_anybody_may_follow(
     proxy.inject(Fault("/leases", reset=True))
     await leading
     assert not lease.held
-    assert stopped[0] - cut <= 1.0 + 0.2
+    assert stopped[0] - cut <= 2.0 + 0.3
     proxy.clear()
     await other.acquire()
-    assert boot_clock() - cut >= 1.0
+    assert boot_clock() - cut >= 2.0
 
 
 async def test_a_few_failed_renewals_are_no_loss(proxied: tuple[client.KubeApi, FaultProxy], namespace: str) -> None:
@@ -202,7 +202,7 @@ async def test_a_few_failed_renewals_are_no_loss(proxied: tuple[client.KubeApi, 
     keeping = asyncio.create_task(lease.keep())
     fault = proxy.inject(Fault("/leases", status=503, times=4))
     await until(lambda: fault.hits == 4)
-    await asyncio.sleep(1.2)
+    await asyncio.sleep(2.2)
     assert (lease.held, keeping.done()) == (True, False)
     keeping.cancel()
 

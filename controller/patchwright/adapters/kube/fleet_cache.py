@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from patchwright.adapters.kube import jobs, projection
@@ -34,11 +34,11 @@ Listener = Callable[[Changed], None]
 
 @dataclass(slots=True)
 class _Views:
-    """What was seen through one lens: each view with the facts and the Jobs it was made from, and the whole set."""
+    """What was seen through one lens: the views of what it selects, and the nodes that have to be looked at again."""
 
-    made: dict[str, tuple[NodeFacts, object, NodeView | None]] = field(default_factory=dict)
-    at: int = -1
-    nodes: tuple[NodeView, ...] = ()
+    seen: dict[str, NodeView]
+    stale: dict[str, None]
+    nodes: tuple[NodeView, ...] | None = None
 
 
 class FleetCache:
@@ -61,7 +61,6 @@ class FleetCache:
         self._job_views: dict[tuple[str, str], Mapping[JobStep, JobView]] = {}
         self._others: Mapping[str, str] = {}
         self._views: OrderedDict[Lens, _Views] = OrderedDict()
-        self._generation = 0
         self._listeners: list[Listener] = []
 
     def on_change(self, listener: Listener) -> None:
@@ -80,7 +79,7 @@ class FleetCache:
         facts = projection.node(raw, known if known and known.uid == metadata["uid"] else None)
         facts = self._with_others(facts)
         before = self._nodes.put(name, facts)
-        self._generation += 1
+        self._touch(name)
         if before != facts:
             self._remark(name, before, facts)
             self._tell(Changed(name))
@@ -94,8 +93,6 @@ class FleetCache:
         gone = self._nodes.drop(name, uid)
         if gone is not None:
             self._remark(name, gone, None)
-            for views in self._views.values():
-                views.made.pop(name, None)
             self._tell(Changed(name))
 
     def apply_job(self, raw: Mapping[str, Any]) -> None:
@@ -177,10 +174,13 @@ class FleetCache:
     def nodes(self, lens: Lens) -> tuple[NodeView, ...]:
         """Give the nodes that a policy selects, as it sees them."""
         views = self._through(lens)
-        if views.at != self._generation:
-            seen = (self._look(facts, lens, views) for facts in self._nodes)
-            views.nodes = tuple(view for view in seen if view is not None)
-            views.at = self._generation
+        if views.stale:
+            for name in views.stale:
+                self._look(name, lens, views)
+            views.stale.clear()
+            views.nodes = None
+        if views.nodes is None:
+            views.nodes = tuple(views.seen.values())
         return views.nodes
 
     def marked(self, lens: Lens, rollout_uid: str) -> tuple[NodeView, ...]:
@@ -267,26 +267,30 @@ class FleetCache:
         self._tell(Changed(facts.node_name, facts.rollout_uid))
 
     def _tell(self, changed: Changed) -> None:
-        self._generation += 1
+        self._touch(changed.node)
         for listener in self._listeners:
             listener(changed)
 
     def _through(self, lens: Lens) -> _Views:
-        views = self._views.setdefault(lens, _Views())
+        views = self._views.get(lens)
+        if views is None:
+            views = self._views[lens] = _Views({}, dict.fromkeys(facts.name for facts in self._nodes))
         self._views.move_to_end(lens)
         while len(self._views) > _VIEWS_KEPT:
             self._views.popitem(last=False)
         return views
 
-    def _look(self, facts: NodeFacts, lens: Lens, views: _Views) -> NodeView | None:
-        """Give the view of a node, the same object as long as nothing of it has changed; ``None`` when not selected."""
-        mine = self._jobs_of(facts)
-        known = views.made.get(facts.name)
-        if known is not None and known[0] is facts and known[1] is mine:
-            return known[2]
-        view = projection.view(facts, lens, mine) if selection.matches(lens.selector, facts.labels) else None
-        views.made[facts.name] = (facts, mine, view)
-        return view
+    def _look(self, name: str, lens: Lens, views: _Views) -> None:
+        """Look at a node again: what a lens does not select, or is gone, is not kept."""
+        facts = self._nodes.get(name)
+        if facts is not None and selection.matches(lens.selector, facts.labels):
+            views.seen[name] = projection.view(facts, lens, self._jobs_of(facts))
+        else:
+            views.seen.pop(name, None)
+
+    def _touch(self, name: str) -> None:
+        for views in self._views.values():
+            views.stale[name] = None
 
     def _jobs_of(self, facts: NodeFacts) -> Mapping[JobStep, JobView]:
         """Give the Jobs of the rollout that has claimed the node."""
