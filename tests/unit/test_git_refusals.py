@@ -212,11 +212,12 @@ async def test_only_manifests_and_policy_are_read_and_hidden_files_are_not(
         ".github/workflows/ci.yaml",
         "e.YAML",
     ]
-    rego = ["x.rego", "x_test.rego", "lib/data.json", "data.yaml", "other.json", ".manifest", "README.md"]
+    taken = ["x.rego", "x_test.rego", "lib/data.json", "data.yaml", "parameters.yaml", "other.json"]
+    rego = [*taken, ".manifest", ".opa.yaml", "README.md"]
     upstream.commit({f"prod/{n}": "x" for n in names} | {f"policy/{n}": "x" for n in rego} | {"production/n.yaml": "x"})
     found = await source.fetch(asked)
     assert set(found.manifests) == {"prod/a.yaml", "prod/b/c.yml", "prod/d.json"}
-    assert set(found.rego) == {"policy/x.rego", "policy/x_test.rego", "policy/lib/data.json", "policy/data.yaml"}
+    assert set(found.rego) == {f"policy/{name}" for name in taken}
     everything = await source.fetch(replace(asked, path=""))
     assert set(everything.manifests) == {*found.manifests, "production/n.yaml"}
 

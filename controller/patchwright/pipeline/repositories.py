@@ -10,16 +10,17 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import PurePosixPath
 
 from patchwright import errors
 from patchwright.domain import repository as domain
 from patchwright.domain import sync
 from patchwright.domain.model import Key
 from patchwright.domain.repository import HistoryEntry, PolicyRepository, RepositoryState
-from patchwright.domain.sources import History, SourceSnapshot, commit_of
+from patchwright.domain.sources import History, SourceSnapshot
 from patchwright.domain.state import Condition
 from patchwright.pipeline import requests
-from patchwright.source_ports import RepositoryCase, SourceWorld
+from patchwright.source_ports import Bundle, RepositoryCase, SourceWorld
 
 RETRY = timedelta(seconds=10)
 DONE = "ReconciliationSucceeded"
@@ -69,6 +70,7 @@ class RepositoryReconciler:
         return await self._sync(case, case.repository)
 
     async def _sync(self, case: RepositoryCase, repository: PolicyRepository) -> timedelta:
+        found: SourceSnapshot | None = None
         try:
             found = await self._fetch(case, repository)
             await self._apply(case, repository, found)
@@ -88,18 +90,19 @@ class RepositoryReconciler:
         return repository.interval
 
     async def _fetch(self, case: RepositoryCase, repository: PolicyRepository) -> SourceSnapshot:
-        request = await requests.source_request(self._world.repositories, repository, last=case.state)
+        request = await requests.source_request(self._world, repository, last=case.state)
         return await self._world.sources.fetch(request)
 
     async def _apply(self, case: RepositoryCase, repository: PolicyRepository, found: SourceSnapshot) -> None:
         world, state = self._world, case.state
-        manifests = world.manifests.parse(found.manifests, namespace=repository.key.namespace)
+        # Parsing a thousand manifests takes a third of a second, which the event loop has better things to do with.
+        manifests = await asyncio.to_thread(world.manifests.parse, found.manifests, namespace=repository.key.namespace)
         plan = await self._plan(repository, found, manifests, state)
         changed = found.revision != state.last_applied_revision
         if changed:
             await self._each(plan.apply, repository, dry_run=True)
         if repository.rego_path and world.bundles.published() != found.revision:
-            bundle = await world.bundles.build(found.rego, found.revision)
+            bundle = await self._bundle(repository, found.rego, found.revision)
             # Only now, when nothing can be refused any more: the policy and the objects of one commit go together.
             world.bundles.publish(bundle)
         if changed:
@@ -110,6 +113,17 @@ class RepositoryReconciler:
         for key in plan.prune:
             await world.applier.delete(key, service_account=repository.service_account)
         await self._succeed(case, repository, found, plan)
+
+    async def _bundle(self, repository: PolicyRepository, files: Mapping[str, bytes], revision: str) -> Bundle:
+        """Build the bundle from paths below ``rego.path``, as policies are written; faults name them from the root."""
+        folder = f"{PurePosixPath('/', repository.rego_path)}/".lstrip("/")
+        try:
+            return await self._world.bundles.build(
+                {path.removeprefix(folder): text for path, text in files.items()}, revision
+            )
+        except errors.InvalidInput as error:
+            told = [replace(fault, source=fault.source and folder + fault.source) for fault in error.faults]
+            raise errors.InvalidInput(told, reason=error.reason) from error
 
     async def _plan(
         self,
@@ -178,13 +192,13 @@ class RepositoryReconciler:
 
     async def _last_good(self, case: RepositoryCase, repository: PolicyRepository) -> None:
         """After a restart while Git is away: decide by the last commit that was applied, from the local cache."""
-        world, commit = self._world, commit_of(case.state.last_applied_revision)
-        if not repository.rego_path or not commit or world.bundles.published():
+        world, revision = self._world, case.state.last_applied_revision
+        if not repository.rego_path or not revision or world.bundles.published():
             return
         try:
-            request = await requests.source_request(world.repositories, repository, last=case.state)
-            found = await world.sources.cached(request, commit)
-            world.bundles.publish(await world.bundles.build(found.rego, case.state.last_applied_revision))
+            request = await requests.source_request(world, repository, last=case.state)
+            found = await world.sources.cached(request, revision)
+            world.bundles.publish(await self._bundle(repository, found.rego, revision))
         except (errors.SourceError, errors.InvalidInput, errors.ClusterError):
             return  # Without it OPA has no policy, and nothing starts; the fetch error is what is reported.
 

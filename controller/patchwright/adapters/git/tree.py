@@ -14,7 +14,6 @@ from patchwright.errors import SourceError
 
 IGNORE_FILE = ".sourceignore"
 MANIFEST_SUFFIXES = (".yaml", ".yml", ".json")
-REGO_DATA = ("data.json", "data.yaml", "data.yml")
 # Hidden files are other tools' (.github/workflows, .pre-commit-config.yaml); the rest is Flux's default list.
 DEFAULT_IGNORE = (".*", "/appveyor.yml", "/cloudbuild.yaml", "/codeship-services.yml", "/codeship-steps.yml")
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
@@ -135,8 +134,8 @@ def _in_rego(entry: Entry, request: SourceRequest) -> bool:
 
 
 def _is_rego(entry: Entry, request: SourceRequest) -> bool:
-    name = PurePosixPath(entry.path).name
-    return _in_rego(entry, request) and (name.endswith(".rego") or name in REGO_DATA)
+    # Data under another name than data.yaml or parameters.yaml is read too: the bundle's builder refuses it aloud.
+    return _in_rego(entry, request) and entry.path.endswith((".rego", *MANIFEST_SUFFIXES))
 
 
 def _is_manifest(entry: Entry, request: SourceRequest) -> bool:
