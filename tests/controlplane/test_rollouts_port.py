@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -138,11 +138,9 @@ async def test_a_status_for_an_old_version_is_not_written_and_the_new_version_is
 
 async def test_a_status_broken_by_hand_keeps_what_stands_in_it_and_says_what_is_wrong(bench: Bench) -> None:
     await bench.port.save(bench.case(), state(Phase.CANARY, "patches", started_at=NOW))
-    path = f"{bench.path}/patchrollouts/openssl/status"
-    bench.admin.patch(path, {"status": {"conditions": [{**bench.raw()["status"]["conditions"][0], "type": "Odd"}]}})
     broken = bench.raw()
+    # The CRD would not let this through today; an older one may have.
     broken["status"]["startedAt"] = "yesterday"
-    broken["metadata"]["resourceVersion"] = str(int(broken["metadata"]["resourceVersion"]))
     cache = RolloutCache(WIRE)
     cache.apply_rollout(broken)
     found = cache.case(bench.key)
@@ -216,12 +214,6 @@ async def test_there_is_nothing_to_remember_where_the_policy_is_gone(bench: Benc
 def events(bench: Bench, namespace: str, reason: str) -> list[Any]:
     found = bench.admin.items(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events")
     return [each for each in found if each["reason"] == reason]
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    async with asyncio.timeout(15):
-        while not holds():
-            await asyncio.sleep(0.05)
 
 
 async def test_an_event_is_found_by_kubectl_on_its_rollout_and_the_same_again_is_counted(

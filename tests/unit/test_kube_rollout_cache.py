@@ -40,7 +40,7 @@ def metadata(name: str, version: int, uid: str, **more: Any) -> dict[str, Any]:
 
 
 def policy(name: str = "workers", version: int = 1, *, uid: str = "", spec: Any = None, **more: Any) -> dict[str, Any]:
-    given = {"target": {"nodes": {"selector": {}}}}
+    given: dict[str, Any] = {"target": {"nodes": {"selector": {}}}}
     return {
         "apiVersion": "patchwright.dev/v1alpha1",
         "kind": "PatchPolicy",
