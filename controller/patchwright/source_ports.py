@@ -8,7 +8,7 @@ from typing import Protocol
 
 from patchwright.domain.model import Key
 from patchwright.domain.repository import PolicyRepository, RepositoryState
-from patchwright.domain.sources import SourceRequest, SourceSnapshot
+from patchwright.domain.sources import Credentials, SourceRequest, SourceSnapshot, Verification, VerifyMode
 from patchwright.domain.sync import Manifest, ObjectKey
 from patchwright.ports import Clock
 
@@ -52,8 +52,14 @@ class Sources(Protocol):
     async def fetch(self, request: SourceRequest) -> SourceSnapshot:
         """Give the commit that the reference means now; raises ``SourceError`` only."""
 
-    async def cached(self, request: SourceRequest, commit: str) -> SourceSnapshot:
-        """Give a commit that was fetched before, without the network; raises ``SourceError`` only."""
+    async def cached(self, request: SourceRequest, revision: str) -> SourceSnapshot:
+        """Give a revision that was fetched before, without the network; raises ``SourceError`` only."""
+
+    def credentials(self, data: Mapping[str, bytes], *, name: str) -> Credentials:
+        """Read a Secret's data (``name`` is the field that names it); raises ``InvalidInput``."""
+
+    def verification(self, data: Mapping[str, bytes], mode: VerifyMode, *, name: str) -> Verification:
+        """Read a Secret's trusted keys; raises ``InvalidInput``."""
 
 
 class Manifests(Protocol):

@@ -13,6 +13,7 @@ from patchwright.domain.state import Phase, RolloutState, WavePlan
 from patchwright.domain.survey import Stand
 from patchwright.domain.targets import Stage, Target
 
+LOOK_AGAIN = timedelta(seconds=1)
 ACTIVE = (Stage.WORKING, Stage.RESTORING, Stage.FAILED)
 
 
@@ -44,19 +45,24 @@ def plan_of(context: Context) -> WavePlan:
 
 
 def _candidates(context: Context) -> Sequence[Target]:
-    """Give what this wave may start, in order; the canary has an order and perhaps a selector of its own."""
+    """Give the members of this wave that are still to be started, in order; policy is asked about these and no others.
+
+    The canary has an order and perhaps a selector of its own.
+    """
     fresh = [stand.target for stand in context.survey.at(Stage.FRESH)]
     if context.state.wave > 0:
-        return waves.fleet_order(fresh)
+        return waves.fleet_order(fresh)[: _left(context)]
+    return waves.canary_order(target for target in fresh if _selected(context, target))[: _left(context)]
+
+
+def _selected(context: Context, target: Target) -> bool:
     selector = context.policy.strategy.canary.selector
-    if selector is not None:
-        fresh = [target for target in fresh if selection.matches(selector, target.labels)]
-    return waves.canary_order(fresh)
+    return selector is None or selection.matches(selector, target.labels)
 
 
 def _left(context: Context) -> int | None:
     size = plan_of(context).size
-    return None if size is None else size - len(_members(context))
+    return None if size is None else max(0, size - len(_members(context)))
 
 
 def _members(context: Context) -> list[Stand]:
@@ -66,13 +72,22 @@ def _members(context: Context) -> list[Stand]:
 def _wave_over(context: Context, candidates: Sequence[Target]) -> bool:
     if context.survey.at(*ACTIVE):
         return False
-    left = _left(context)
-    if left is not None and left <= 0:
+    if _left(context) == 0:
         return True
     if candidates:
         return False
-    # Skipped targets may come back: a canary that never was is no canary (L2).
-    return context.state.wave > 0 or bool(_members(context)) or not _waiting(context)
+    return context.state.wave > 0 or bool(_members(context)) or not _canary_owed(context)
+
+
+def _canary_owed(context: Context) -> bool:
+    """Tell whether somebody waits for a canary that was none: it may be skipped, opted out or gone (L2).
+
+    One that was selected by its labels and had the change before this rollout began will do.
+    """
+    selected = context.policy.strategy.canary.selector is not None
+    if selected and any(_selected(context, stand.target) for stand in context.survey.at(Stage.CURRENT)):
+        return False
+    return bool(context.survey.at(Stage.FRESH) or _waiting(context))
 
 
 def _waiting(context: Context) -> list[Stand]:
@@ -85,30 +100,39 @@ def _begin(context: Context, going: tuple[Batch, ...], candidates: Sequence[Targ
     if gate is None and not candidates:
         gate = _nobody(context)
     if gate is None and candidates:
-        left = _left(context)
-        size = len(candidates) if left is None else min(left, len(candidates))
-        gate = gates.policy(context, candidates, wave=context.state.wave, size=size)
+        gate = gates.policy(context, candidates, wave=context.state.wave, size=len(candidates))
     room = 0
     if gate is None:
         room, gate = gates.room(context)
     if gate is not None:
         return _held(context, going, gate)
-    return _start(context, going, _pick(context, candidates, room))
+    picked = _pick(context, candidates, room)
+    if not picked and not context.survey.at(*ACTIVE):
+        return _held(context, going, _alone(context, candidates[0]))
+    return _start(context, going, picked)
 
 
 def _nobody(context: Context) -> Gate | None:
     """Say who is waited for when the canary has no candidate at all."""
     if context.survey.at(*ACTIVE):
         return None
-    first = min(_waiting(context), key=lambda stand: stand.target.name)
-    return Gate(f"no canary can be started: {first.target.name}: {first.standing.message}", reason="NoCanary")
+    skipped = [stand for stand in context.survey.at(Stage.SKIPPED) if _selected(context, stand.target)]
+    first = min(skipped, key=lambda stand: stand.target.name, default=None)
+    why = (
+        f"{first.target.name}: {first.standing.message}" if first else "strategy.canary.selector matches none any more"
+    )
+    return Gate(f"no canary can be started: {why}", reason="NoCanary")
+
+
+def _alone(context: Context, target: Target) -> Gate:
+    """Say why a target that goes one at a time is not started though nothing else is at work."""
+    noun = context.snapshot.kind.noun
+    return Gate(f"{target.name} goes one at a time, and another such {noun} is unavailable", reason="OneAtATime")
 
 
 def _pick(context: Context, candidates: Sequence[Target], room: int) -> list[Target]:
-    left = _left(context)
-    limit = room if left is None else min(room, left)
-    one_domain = context.policy.strategy.topology_key is not None
-    return waves.startable(candidates, busy=context.survey.busy, limit=limit, one_domain=one_domain)
+    survey, one_domain = context.survey, context.policy.strategy.topology_key is not None
+    return waves.startable(candidates, busy=survey.busy, limit=room, one_domain=one_domain, lone=survey.lone_away)
 
 
 def _held(context: Context, going: tuple[Batch, ...], gate: Gate) -> Decision:
@@ -182,6 +206,9 @@ def _close(context: Context, going: tuple[Batch, ...]) -> Decision:
     since = _soak_since(context, members)
     if context.now < since + soak:
         return _soak(context, since, since + soak)
+    if members and context.verdict.as_of is not None and context.verdict.as_of < since + soak:
+        # What was measured before the soak ended says nothing about its end: one more look, which is due any moment.
+        return replace(_soak(context, since, since + soak), wake=context.now + LOOK_AGAIN)
     return _advance(context)
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from patchwright import errors, ports, source_ports
+from patchwright.adapters.git.credentials import credentials_from_secret, verification_from_secret
 from patchwright.adapters.git.source import GitSource
 from patchwright.adapters.health.probes import Probes
 from patchwright.adapters.kube.apply import KubeApplier
@@ -49,6 +50,13 @@ class Wire:
     state_to_status = staticmethod(rolloutstate.state_to_status)
     status_to_policy_state = staticmethod(status.status_to_policy_state)
     policy_state_to_status = staticmethod(status.policy_state_to_status)
+
+
+class Git(GitSource):
+    """Git, with the spelling of its Secrets; implements ``source_ports.Sources``."""
+
+    credentials = staticmethod(credentials_from_secret)
+    verification = staticmethod(verification_from_secret)
 
 
 class ManifestFiles:
@@ -145,7 +153,7 @@ async def adapters(
     world = ports.World(rollouts, fleet, PinnedEngine(engine, server), probes, journal, clock)
     source_world = source_ports.SourceWorld(
         KubeRepositories(api, caches.repositories),
-        GitSource(settings.git_cache),
+        Git(settings.git_cache),
         ManifestFiles(),
         KubeApplier(api),
         Bundles(BundleBuilder(settings.opa_binary), server),
