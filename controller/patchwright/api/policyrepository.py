@@ -131,7 +131,8 @@ class PolicyRepositorySpec(WireModel):
     suspend: Bool | None = None
     """Whether the repository is left alone; what was applied stays. Left out, false."""
     service_account_name: Name | None = None
-    """The service account that is impersonated for every write, in the same namespace; left out, `default`."""
+    """The service account that is impersonated for every write, in the same namespace; left out, the operator writes
+    in its own name."""
     rego: Rego | None = None
     """The policy of the same commit; left out, the operator's own policy stays in force."""
 
