@@ -59,10 +59,17 @@ def step(made: NodeBuilder) -> JobStep:
 
 @pytest.mark.parametrize("made", [APPLYING, REVERTING], ids=["forward", "back"])
 def test_after_a_crash_between_record_and_job_the_same_job_is_started(made: NodeBuilder) -> None:
-    (start,) = stand(made).actions
+    fence, start = stand(made).actions
     assert isinstance(start, StartJob)
     assert start.step is step(made)
-    assert start == stand(made).actions[0]
+    assert (fence, start) == stand(made).actions
+
+
+@pytest.mark.parametrize("made", [APPLYING, REVERTING], ids=["forward", "back"])
+def test_a_lost_job_is_started_again_only_by_who_sees_the_node_as_it_is(made: NodeBuilder) -> None:
+    fence, _ = stand(made).actions
+    assert made.view.record is not None
+    assert fence == WriteRecord(made.view.ref, made.view.record), "it changes nothing, and fails on an old node"
 
 
 def test_a_jobs_name_is_the_same_at_every_attempt_and_differs_by_rollout_node_and_step() -> None:

@@ -204,12 +204,19 @@ def test_a_done_node_that_a_human_cordoned_is_put_back_under_his_cordon() -> Non
 # Two package managers at once would be worse than either version (4.22).
 def test_a_job_that_still_runs_is_deleted_before_the_rollback_job_starts() -> None:
     made = node().record(Mark.FAILED).job(JobStep.APPLY)
-    (gone,) = put_back(made)
+    fence, gone = put_back(made)
+    assert made.view.record is not None
     assert isinstance(gone, DeleteJob)
     assert gone.uid == "job-uid-n1-apply"
+    assert fence == WriteRecord(made.view.ref, made.view.record), "an old look at a node must not stop its Job"
     assert put_back(node().record(Mark.FAILED).job(JobStep.APPLY, deleting=True)) == ()
     ended = node().record(Mark.FAILED).job(JobStep.APPLY, Outcome.FAILED)
     assert isinstance(put_back(ended)[0], WriteRecord)
+
+
+def test_a_rollback_job_that_runs_already_is_never_stopped_to_put_a_node_back() -> None:
+    (write,) = put_back(node().record(Mark.DONE, cordoned=False).job(JobStep.ROLLBACK))
+    assert not isinstance(write, DeleteJob), "the Job is newer than the node as it was seen"
 
 
 def test_with_rollback_disabled_a_failed_node_is_quarantined_and_stays_cordoned() -> None:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from patchwright.domain import names
 from patchwright.domain.actions import Action, Cordon, JobStep, StartJob
+from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.model import Reboot
 from patchwright.domain.nodes import marks, result
 from patchwright.domain.nodes.record import Mark, Record
@@ -82,7 +83,12 @@ def _recordon(node: NodeView, record: Record, stage: Stage) -> Standing | None:
 def _create(node: NodeView, record: Record, brief: Brief, *, step: JobStep, stage: Stage, give_up: GiveUp) -> Standing:
     if _expired(record, brief):
         return _over(record, stage, give_up, "DeadlineExceeded", f"no {step} Job within {_limit(brief)}")
-    return marks.standing(stage, record, message=f"starts its {step} Job", actions=(start(node, brief, step),))
+    actions: tuple[Action, ...] = (start(node, brief, step),)
+    if step is not JobStep.VERIFY:
+        # The Job was lost, or is not seen yet. A write that fails for whoever looks at an old node goes first: after a
+        # pause of its process, a deposed leader would run the change again on a node that was put back since (L10).
+        actions = (WriteRecord(node.ref, record), *actions)
+    return marks.standing(stage, record, message=f"starts its {step} Job", actions=actions)
 
 
 def _pending(record: Record, brief: Brief, *, job: JobView, give_up: GiveUp) -> Standing | None:

@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from patchwright.domain.actions import Action, Cordon, DeleteJob, Uncordon
+from patchwright.domain.actions import Action, Cordon, DeleteJob, JobStep, Uncordon
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.nodes import draining, jobs, marks
 from patchwright.domain.nodes.record import Mark, Record
-from patchwright.domain.nodes.view import NodeView
+from patchwright.domain.nodes.view import JobView, NodeView
 from patchwright.domain.targets import Brief, Stage, Standing
 
 _FRESH = Standing(Stage.FRESH, Stage.FRESH.value)
@@ -58,9 +58,9 @@ class NodeKind:
             return ()
         if not record.applied:
             return (marks.give_back(target, record, brief, reason=record.reason or why),)
-        if running := [job for job in target.jobs.values() if job.outcome is None]:
+        if running := [job for job in target.jobs.values() if job.outcome is None and job.step is not JobStep.ROLLBACK]:
             # Two package managers at once would be worse than either version: the old Job has to be gone first.
-            return tuple(DeleteJob(target.ref, job.name, job.uid) for job in running if not job.deleting)
+            return _stop(target, record, running)
         if not brief.policy.rollback.enabled:
             return (marks.quarantine(target, record, brief, "RollbackDisabled", "rollback is disabled by the policy"),)
         if brief.rollout.change.rollback is None:
@@ -164,6 +164,12 @@ def _done(node: NodeView, record: Record, brief: Brief) -> Standing:
         failed = marks.fail(node, record, brief, "NodeNotReady", message)
         return marks.standing(Stage.FAILED, failed.record, actions=(failed,))
     return Standing(Stage.DONE, Mark.DONE.value, record.message, wave=record.wave, since=record.since, seconds=seconds)
+
+
+def _stop(node: NodeView, record: Record, running: Sequence[JobView]) -> Sequence[Action]:
+    """Delete Jobs, behind a write that fails for whoever looks at an old node: it could stop what came after (L10)."""
+    doomed = tuple(DeleteJob(node.ref, job.name, job.uid) for job in running if not job.deleting)
+    return (WriteRecord(node.ref, record), *doomed) if doomed else ()
 
 
 def _turn_back(node: NodeView, record: Record, brief: Brief) -> Action:
