@@ -8,6 +8,7 @@ import multiprocessing
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -43,7 +44,8 @@ class Told:
 def module(tmp_path: Path) -> Path:
     for name, text in HELLO.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(text, encoding="utf-8")
+        # Nobody has ever compiled this one: Go's own cache outlives a test.
+        (tmp_path / name).write_text(f"{text}\n// {uuid.uuid4()}\n", encoding="utf-8")
     return tmp_path
 
 
@@ -199,6 +201,15 @@ def test_plain_lines_are_rare_but_never_stop() -> None:
         "sandbox: Compiling 7 programs ...",
         "sandbox: Compiling 7 programs 4/40, 0 s",
     ]
+
+
+def test_a_program_appears_whole_and_what_a_killed_build_left_goes(module: Path, tmp_path: Path) -> None:
+    target = tmp_path / "cache" / "pins" / "bin"
+    (target.parent / "build-killed").mkdir(parents=True)
+    hello = binaries.Module(str(module), {"uno": "example.org/hello/cmd/one"}, ldflags="-s -w")
+    binaries._install(hello, ["uno"], go=job(module, []).go, target=target, show=progress.Quiet())
+    assert [path.name for path in target.parent.iterdir()] == ["bin"]
+    assert subprocess.run([target / "uno"], capture_output=True, check=True).stderr == b"one"
 
 
 def test_too_small_a_disk_is_refused_before_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

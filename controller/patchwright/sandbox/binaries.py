@@ -160,6 +160,9 @@ def _build(module: Module, names: Sequence[str], *, show: progress.Progress, env
 
 def _install(module: Module, names: Sequence[str], *, go: Path, target: Path, show: progress.Progress) -> None:
     target.mkdir(parents=True, exist_ok=True)
+    # Whoever was killed in the middle of a build left its folder; the lock says that nobody is in one now.
+    for stale in target.parent.glob("build-*"):
+        shutil.rmtree(stale, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as fresh:
         packages = [module.targets[name] for name in names]
         job = gobuild.Job(go, module.sources, packages=packages, ldflags=module.ldflags, tags=module.tags)

@@ -81,7 +81,12 @@ def _follow(job: Job, command: Sequence[str], show: progress.Progress) -> list[s
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        lines = list(_shown(process, show))
+        try:
+            lines = list(_shown(process, show))
+        except BaseException:
+            # Ctrl-C, or a display that broke: Popen's exit would wait for a build that nobody wants any more.
+            process.kill()
+            raise
     if process.returncode:
         raise errors.BuildError(_explain(lines))
     return lines
