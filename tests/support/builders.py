@@ -264,9 +264,9 @@ def no_answer(wave: int, *, seconds: float = 0) -> WavePolicy:
     return WavePolicy(wave, ago(seconds), trouble="OPA does not answer", reason="PolicyUnavailable")
 
 
-def planned(policy: PatchPolicy, total: int, *, canaries: int = 0, **changes: Any) -> RolloutState:
+def planned(spec: PatchPolicy, total: int, *, canaries: int = 0, **changes: Any) -> RolloutState:
     """Give the memory of a rollout that is planned for ``total`` targets and allowed to start its wave."""
-    plan = waves.plan(policy.strategy, total=total, canaries=canaries)
+    plan = waves.plan(spec.strategy, total=total, canaries=canaries)
     wave = changes.get("wave", 0)
     started = ago(3600) if wave else None
     found = RolloutState(phase=Phase.PENDING, plan=plan, policy=allowed(wave), started_at=started)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import assert_never
 
 from patchwright.domain import budget, endings, waves
 from patchwright.domain.model import RollbackScope
 from patchwright.domain.snapshot import Batch, Context, Decision, Snapshot, earliest
 from patchwright.domain.state import Cause, Phase
 from patchwright.domain.survey import Stand
-from patchwright.domain.targets import Stage
+from patchwright.domain.targets import Note, Stage
 
 DELETED = "Deleted"
 ABORTED = "Aborted"
@@ -46,7 +47,8 @@ def _canary_failed(context: Context) -> Cause | None:
     first = context.survey.first_failure
     if first is None or context.state.wave > 0:
         return None
-    return Cause("CanaryFailed", f"canary {first.name} failed: {first.message}", context.now, first.name)
+    text = f"canary {first.name} failed: {first.message}"
+    return Cause(_reason(context, first, "CanaryFailed"), text, context.now, first.name)
 
 
 def _too_many(context: Context) -> Cause | None:
@@ -57,7 +59,17 @@ def _too_many(context: Context) -> Cause | None:
     if survey.failures < limit or first is None:
         return None
     count = f"{survey.failures} of {survey.total} failed (failureThreshold {limit})"
-    return Cause("FailureThreshold", f"{count}, first {first.name}: {first.message}", context.now, first.name)
+    text = f"{count}, first {first.name}: {first.message}"
+    return Cause(_reason(context, first, "FailureThreshold"), text, context.now, first.name)
+
+
+def _reason(context: Context, first: Note, blamed: str) -> str:
+    """Blame the change only if it was begun on a target that failed (L9).
+
+    A drain that a budget blocked and a node that somebody deleted say nothing about the version.
+    """
+    changed = any(stand.standing.failed and not stand.standing.unchanged for stand in context.survey.touched)
+    return blamed if changed else first.reason or blamed
 
 
 def _unhealthy(context: Context) -> Cause | None:
@@ -83,7 +95,10 @@ def step(context: Context, why: Cause) -> Decision:
 
 
 def _settle(context: Context, why: Cause) -> list[Batch]:
-    """Carry on what goes back, put back what failed, and turn round what is on its way forward."""
+    """Carry on what goes back, put back what failed, and turn round what is on its way forward.
+
+    A target that the change was not begun on yet is given back whatever the scope: nothing new is touched (L3).
+    """
     survey, kind, brief = context.survey, context.snapshot.kind, context.brief
     batches = [stand.standing.actions for stand in survey.at(Stage.RESTORING)]
     batches += [
@@ -91,7 +106,7 @@ def _settle(context: Context, why: Cause) -> list[Batch]:
         for stand in survey.at(Stage.FAILED)
     ]
     for stand in survey.at(Stage.WORKING):
-        turn = stand.standing.settled and _in_scope(context, stand, why)
+        turn = stand.standing.settled and (stand.standing.unchanged or _undoes(context, stand, why))
         back = tuple(kind.put_back(stand.target, brief, why=why.reason)) if turn else ()
         batches.append(back or stand.standing.actions)
     return batches
@@ -111,19 +126,23 @@ def _in_scope(context: Context, stand: Stand, why: Cause) -> bool:
             return stand.standing.wave == context.state.wave
         case RollbackScope.TARGET:
             return False
+        case _ as never:
+            assert_never(never)
 
 
 def _turn(context: Context, waiting: list[Stand], why: Cause) -> list[Batch]:
-    """Begin to put back healthy targets, as many at once as the budget allows, and one at least.
+    """Begin to put back patched targets, as many at once as the budget allows, and one at least (L1).
 
-    At least one, because a fleet whose budget is used up by the very patch could otherwise never be restored.
+    At least one, because a fleet whose budget is used up by others could otherwise never be restored. Those that the
+    patch has made unavailable take no room: putting them back costs nothing.
     """
     survey, strategy = context.survey, context.policy.strategy
-    limit = max(1, budget.resolve(strategy.max_unavailable, survey.total))
-    active = len(survey.at(Stage.WORKING, Stage.FAILED, Stage.RESTORING))
+    others = survey.unavailable - sum(not stand.target.available for stand in waiting)
+    limit = budget.room(strategy.max_unavailable, total=survey.total, unavailable=others)
+    if not survey.at(Stage.WORKING, Stage.FAILED, Stage.RESTORING):
+        limit = max(1, limit)
     ordered = waves.fleet_order([stand.target for stand in waiting])
-    picked = waves.startable(
-        ordered, busy=survey.busy, limit=max(0, limit - active), one_domain=strategy.topology_key is not None
-    )
+    one_domain = strategy.topology_key is not None
+    picked = waves.startable(ordered, busy=survey.busy, limit=limit, one_domain=one_domain)
     kind = context.snapshot.kind
     return [tuple(kind.put_back(target, context.brief, why=why.reason)) for target in picked]

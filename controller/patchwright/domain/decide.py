@@ -32,9 +32,16 @@ def _next(context: Context) -> Decision:
         return endings.finish(context)
     if cause := backward.cause(context):
         return backward.step(context, cause)
-    if not (context.survey.touched or context.survey.lost) and (decision := opening.step(context)):
+    if context.state.plan is None and _begun(context):
+        return opening.again(context)
+    if not _begun(context) and (decision := opening.step(context)):
         return decision
     return forward.step(context)
+
+
+def _begun(context: Context) -> bool:
+    """Tell whether there is no way back to the opening, though every target that was touched may be gone by now."""
+    return context.state.wave > 0 or bool(context.survey.touched or context.survey.lost)
 
 
 def _context(snapshot: Snapshot) -> Context:

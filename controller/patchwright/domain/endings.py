@@ -32,6 +32,8 @@ def succeed(context: Context) -> Decision:
         message += f"; left out: {first.target.name} ({first.standing.message}){more}"
     if failed := survey.at(Stage.RESTORED, Stage.QUARANTINED):
         message += f"; failed: {len(failed)}, first {min(stand.target.name for stand in failed)}"
+    if survey.lost:
+        message += f"; lost: {len(survey.lost)}, first {survey.lost[0].name}"
     state = replace(context.state, outcome=Phase.SUCCEEDED, message=message, soak_since=None, soak_until=None)
     return Decision(state, again=True)
 
@@ -77,6 +79,9 @@ def _remember(context: Context) -> tuple[Batch, ...]:
     """L9: write down what failed before the rollout is over, so that no later one can miss it."""
     cause = context.state.cause
     if cause is None or cause.reason not in BLAMED or context.snapshot.remembered_here:
+        return ()
+    if context.policy.deleting:
+        # Its memory goes with it, and waiting for a write that cannot succeed would never end.
         return ()
     rollout = context.snapshot.rollout
     return ((Remember(rollout.change_id, rollout.change.version, cause.reason, cause.message),),)

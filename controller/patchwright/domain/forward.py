@@ -52,7 +52,11 @@ def _candidates(context: Context) -> Sequence[Target]:
     fresh = [stand.target for stand in context.survey.at(Stage.FRESH)]
     if context.state.wave > 0:
         return waves.fleet_order(fresh)[: _left(context)]
-    return waves.canary_order(target for target in fresh if _selected(context, target))[: _left(context)]
+    # Those that were started count for their domain, else canaries that go one by one would all be of the first one.
+    begun = [stand.target for stand in _members(context)]
+    taken = {target.uid for target in begun}
+    order = waves.canary_order(target for target in (*begun, *fresh) if _selected(context, target))
+    return [target for target in order if target.uid not in taken][: _left(context)]
 
 
 def _selected(context: Context, target: Target) -> bool:

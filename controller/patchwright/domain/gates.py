@@ -154,14 +154,10 @@ def room(context: Context) -> tuple[int, Gate | None]:
     left = budget.room(strategy.max_unavailable, total=survey.total, unavailable=survey.unavailable)
     if left or survey.at(*OUT - {Stage.QUARANTINED}):
         return left, None
-    away = sorted(stand.target.name for stands in survey.by_stage.values() for stand in stands if _away(stand.target))
+    away = sorted(s.target.name for s in survey.at(*Stage) if s.standing.stage in OUT or not s.target.available)
     names = ", ".join(away[:3]) + (f" and {len(away) - 3} more" if len(away) > 3 else "")
     limit = f"all that maxUnavailable {strategy.max_unavailable} allows"
     return 0, Gate(f"{survey.unavailable} of {survey.total} are unavailable ({names}), {limit}", reason="NoRoom")
-
-
-def _away(target: Target) -> bool:
-    return not target.available
 
 
 def clock(time: datetime | None) -> str:
@@ -175,7 +171,7 @@ def ending(gate: Gate, now: datetime) -> Cause:
 
 
 Check = Callable[[Context], Gate | None]
-CHAIN: tuple[Check, ...] = (paused, superseded, no_budget, window, health)
+CHAIN: tuple[Check, ...] = (superseded, paused, no_budget, window, health)
 
 
 def first_closed(context: Context) -> Gate | None:

@@ -15,6 +15,16 @@ def step(context: Context) -> Decision | None:
     return _ends(context) or _ask(context) or _waits(context) or _prepare(context)
 
 
+def again(context: Context) -> Decision:
+    """Plan again what has begun already and whose plan is not there: somebody wiped the status, or it is on its way.
+
+    A watch of nodes may be ahead of the one of rollouts; then the plan cannot be saved over the newer status.
+    """
+    found = _prepare(context)
+    assert found is not None, "a plan is recorded before anything is touched"
+    return found
+
+
 def _ends(context: Context) -> Decision | None:
     snapshot = context.snapshot
     if snapshot.remembered:

@@ -21,11 +21,11 @@ class Snapshot:
     """Everything that ``decide`` may know.
 
     ``state`` is the rollout's memory as it is recorded: what is only intended is not in it. ``targets`` are the
-    selected set and whatever else carries this rollout's record. ``observing_since`` is when this process began to watch: a soak
-    that nobody watched does not count. ``answer`` is the newest policy answer, ``revision`` the policy revision that
-    is pinned now. ``remembered`` says why the change failed before (empty: it did not), ``remembered_here`` that this
-    rollout's own failure is written down. ``conflict`` says which older rollout has some of these targets. ``trouble``
-    is what the API server refused to do at the last attempt.
+    selected set and whatever else carries this rollout's record. ``observing_since`` is when this process began to
+    watch: a soak that nobody watched does not count. ``answer`` is the newest policy answer, ``revision`` the policy
+    revision that is pinned now. ``remembered`` says why the change failed before (empty: it did not),
+    ``remembered_here`` that this rollout's own failure is written down. ``conflict`` says which older rollout has some
+    of these targets. ``trouble`` is what the API server refused to do at the last attempt.
     """
 
     now: datetime

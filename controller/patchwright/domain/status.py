@@ -22,23 +22,34 @@ def dress(context: Context, decision: Decision) -> Decision:
     """Fill in everything of the status that follows from what was seen and decided."""
     if context.state.phase in TERMINAL:
         return decision
-    found = context.survey
-    trouble = context.snapshot.trouble
-    message = f"{trouble}; {decision.state.message}" if trouble else decision.state.message
+    snapshot, state = context.snapshot, decision.state
+    told = f"{snapshot.trouble}; {state.message}" if snapshot.trouble else state.message
+    if context.state.outcome is None:
+        # Afterwards the marks are removed one by one; how it stood when it ended is what stays.
+        state = _surveyed(state, context)
     state = replace(
-        decision.state,
-        message=message[:MESSAGE_KEPT],
-        observed_generation=context.snapshot.rollout.generation,
+        state,
+        message=(told if state.outcome is None else state.message)[:MESSAGE_KEPT],
+        observed_generation=snapshot.rollout.generation,
+        policy=snapshot.answer or state.policy,
+        next_window=windows.opening(context.policy.windows, now=context.now).next_at,
+    )
+    found = conditions(replace(state, message=told[:MESSAGE_KEPT]), context)
+    return replace(decision, state=replace(state, conditions=found))
+
+
+def _surveyed(state: RolloutState, context: Context) -> RolloutState:
+    """Take in how the targets stand."""
+    found = context.survey
+    return replace(
+        state,
         counts=survey.count(found),
         in_flight=survey.notes(found.at(*survey.IN_FLIGHT), cap=len(context.snapshot.targets)),
         failed=survey.notes([stand for stand in found.touched if stand.standing.failed]),
         skipped=survey.notes(found.at(Stage.SKIPPED)),
         quarantined=survey.notes(found.at(Stage.QUARANTINED)),
         vanished=found.lost,
-        policy=context.snapshot.answer or decision.state.policy,
-        next_window=windows.opening(context.policy.windows, now=context.now).next_at,
     )
-    return replace(decision, state=replace(state, conditions=conditions(state, context)))
 
 
 def conditions(state: RolloutState, context: Context) -> tuple[Condition, ...]:

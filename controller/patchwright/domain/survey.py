@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from patchwright.domain.state import NOTES_KEPT, RolloutState
 from patchwright.domain.targets import Brief, Counts, Note, Order, Stage, Standing, Target, TargetKind
@@ -14,6 +15,7 @@ TOUCHED = frozenset(
 )
 OUT = frozenset({Stage.WORKING, Stage.FAILED, Stage.RESTORING, Stage.QUARANTINED})
 IN_FLIGHT = (Stage.WORKING, Stage.RESTORING)
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,10 +28,15 @@ class Stand:
 
 @dataclass(slots=True)
 class Survey:
-    """What ``take`` found. ``lost`` are targets that were in flight and are gone, or whose record is."""
+    """What ``take`` found.
+
+    ``lost`` are targets that were in flight and are gone, or whose record is. ``lone_away`` says that a target that
+    goes one at a time is unavailable: with a control-plane node down, etcd's quorum may not survive another.
+    """
 
     total: int = 0
     unavailable: int = 0
+    lone_away: bool = False
     by_stage: dict[Stage, list[Stand]] = field(default_factory=dict)
     lost: tuple[Note, ...] = ()
 
@@ -51,8 +58,7 @@ class Survey:
     def first_failure(self) -> Note | None:
         """Give the earliest failure, for the sentence that says why a rollout was halted."""
         notes = [note(stand) for stand in self.touched if stand.standing.failed]
-        dated = sorted((n.since, n.name, n) for n in (*notes, *self.lost) if n.since)
-        return dated[0][2] if dated else None
+        return min((*notes, *self.lost), key=lambda n: (n.since or _NEVER, n.name), default=None)
 
     @property
     def busy(self) -> list[Order]:
@@ -85,6 +91,7 @@ def take(targets: Iterable[Target], kind: TargetKind, brief: Brief, state: Rollo
         survey.total += 1
         if not target.available or stage in OUT:
             survey.unavailable += 1
+            survey.lone_away = survey.lone_away or target.order.one_at_a_time
         by_stage.setdefault(stage, []).append(Stand(target, standing))
     if state.outcome is None:
         lost.update({uid: _vanished(gone) for uid, gone in in_flight.items()})
@@ -100,7 +107,7 @@ def _vanished(gone: Note) -> Note:
 
 def _stripped(gone: Note) -> Note:
     message = (
-        f"the annotation patchwright.dev/state of {gone.name} was removed by hand while {gone.step}; "
+        f"the annotation patchwright.dev/state of {gone.name} was removed or changed by hand while {gone.step}; "
         "check what is on it and uncordon it"
     )
     return Note(gone.name, gone.uid, "StateLost", gone.wave, "StateLost", message, gone.since)

@@ -49,14 +49,16 @@ def canary_order(targets: Iterable[Target]) -> list[Target]:
     return [target for target in chain.from_iterable(rows) if target is not None]
 
 
-def startable(candidates: Sequence[Target], *, busy: Sequence[Order], limit: int, one_domain: bool) -> list[Target]:
+def startable(
+    candidates: Sequence[Target], *, busy: Sequence[Order], limit: int, one_domain: bool, lone: bool = False
+) -> list[Target]:
     """Pick the next targets to start, at most ``limit``.
 
-    A target that goes one at a time (a control-plane node) starts only when no other such is busy; with ``one_domain``
-    all that are busy share one domain.
+    A target that goes one at a time (a control-plane node) starts only when no other such is busy, nor unavailable for
+    whatever reason (``lone``); with ``one_domain`` all that are busy share one domain.
     """
     domain = busy[0].domain if one_domain and busy else None
-    lone = any(order.one_at_a_time for order in busy)
+    lone = lone or any(order.one_at_a_time for order in busy)
     picked: list[Target] = []
     for target in candidates:
         if len(picked) >= limit:
