@@ -3,22 +3,70 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from patchwright import errors
+from patchwright.api import rolloutstate, status
 from patchwright.api.base import VALIDATIONS
 from patchwright.api.crds import KINDS, Kind, definition
-from patchwright.domain.sync import GROUP, VERSION
+from patchwright.domain import memory, policy, repository
+from patchwright.domain.state import Cause, Condition, Phase, Plan, RolloutState, WavePlan, WavePolicy
+from patchwright.domain.sync import GROUP, VERSION, ObjectKey
+from patchwright.domain.targets import Counts, Note
 from patchwright.sandbox import client, controlplane
 from support import api_cases
 from support.api_manifests import Wrong, changed
 
 pytestmark = pytest.mark.controlplane
 
+NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=UTC)
+READY = Condition("Ready", "False", "Progressing", "patches 5 nodes")
+_NOTE = Note("n1", "u1", "Draining", 1, "DrainBlocked", "pod shop/web cannot be evicted", NOW)
+_REFUSAL = policy.Violation(
+    "frozen", "patchwright.library/deny", policy.Severity.LOW, {"a": [1, {"b": None}], "c": 1.5}, "wait", NOW
+)
+_DECISION = policy.PolicyDecision(
+    allowed=False,
+    violations=(_REFUSAL,),
+    warnings=(_REFUSAL,),
+    waived=(policy.Waiver(_REFUSAL, "break-glass", NOW),),
+    revision="main@sha1:0",
+    decision_id="d",
+    input_digest="sha256:0",
+    evaluated_at=NOW,
+    package="patchwright.rollout",
+)
+STATE = RolloutState(
+    phase=Phase.PROGRESSING,
+    message="patches 5 nodes",
+    observed_generation=1,
+    started_at=NOW,
+    finished_at=NOW,
+    plan=Plan(200, (WavePlan("canary", 2, 300.5), WavePlan("rest", None, 0.0))),
+    wave=1,
+    wave_since=NOW,
+    soak_since=NOW,
+    soak_until=NOW,
+    outcome=Phase.FAILED,
+    cause=Cause("FailureThreshold", "1 of 200 failed", NOW, "n1"),
+    policy=WavePolicy(-1, NOW, _DECISION, "trouble", "Denied"),
+    baseline={"apps": ("shop/web", "shop/db"), "errors": ()},
+    counts=Counts(200, 37, 1, 1, 1, 1, 1, 1, {"Draining": 1}),
+    in_flight=(_NOTE,),
+    failed=(_NOTE,),
+    skipped=(_NOTE,),
+    quarantined=(_NOTE,),
+    vanished=(_NOTE,),
+    leftover_since=NOW,
+    next_window=NOW,
+    conditions=(READY,),
+)
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 # What `kubectl apply` asks for: unknown fields are refused instead of dropped.
 _DRY = {"dryRun": "All", "fieldValidation": "Strict"}
@@ -122,6 +170,37 @@ def test_many_faults_are_told_at_once(crds: client.Client) -> None:
         manifest = changed(manifest, at, value)
     said = refusal(crds, manifest)
     assert all(path in said for path in ("spec.trigger", "spec.drain.force", "spec.rollback.scope"))
+
+
+def test_a_rollouts_memory_survives_the_api_server(
+    sandbox: controlplane.ControlPlane, crds: client.Client, namespace: str
+) -> None:
+    written = rolloutstate.state_to_status(STATE, now=NOW)
+    assert rolloutstate.status_to_state(_stored(crds, "PatchRollout", namespace, written)) == STATE
+    shown = _kubectl(sandbox, "get", "proll", "-n", namespace, "-o", "wide").splitlines()[-1]
+    name, phase, updated, wave, message, _policy, version, cause, *_ = re.split(r"\s{2,}", shown)
+    assert (name, phase, updated, wave) == ("openssl", "Progressing", "37/200", "rest")
+    assert (message, version, cause) == ("patches 5 nodes", "3.0.17-1~deb12u3", "FailureThreshold")
+
+
+def test_the_other_memories_survive_the_api_server(crds: client.Client, namespace: str) -> None:
+    failed = memory.FailedChange("abc", "3.0.17", "openssl", "CanaryFailed", "canary n1 failed", NOW)
+    last = memory.LastRollout("a", Phase.ROLLED_BACK, "3.0.17", NOW)
+    policy_state = memory.PolicyState(2, 0, "b", last, NOW, (failed,), (READY,))
+    written = status.policy_state_to_status(policy_state, now=NOW)
+    assert status.status_to_policy_state(_stored(crds, "PatchPolicy", namespace, written)) == policy_state
+    entry = repository.HistoryEntry("sha256:1", "main@sha1:1", NOW, NOW, "Succeeded", 3)
+    key = ObjectKey("PatchRollout", "fleet", "openssl-3.0.17")
+    repository_state = repository.RepositoryState(1, "main@sha1:2", "main@sha1:1", "now", (key,), (entry,), (READY,))
+    written = status.repository_state_to_status(repository_state, now=NOW)
+    assert status.status_to_repository_state(_stored(crds, "PolicyRepository", namespace, written)) == repository_state
+
+
+def _stored(api: client.Client, kind: str, namespace: str, written: dict[str, Any]) -> Any:
+    api.create(collection(kind, namespace), api_cases.FULL[kind])
+    # A JSON patch, as the operator writes it: to a merge patch a null in a policy's details means "delete".
+    body = [{"op": "add", "path": "/status", "value": written}]
+    return api.patch(f"{collection(kind, namespace)}/openssl/status", body, kind="json-patch")["status"]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
