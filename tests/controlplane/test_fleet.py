@@ -191,7 +191,7 @@ async def test_a_job_of_somebody_else_under_our_name_is_not_taken_for_ours(bench
     ref = await bench.claim()
     other = replace(bench.case, rollout=rollouts.rollout(namespace=bench.namespace, uid="somebody-else"))
     await bench.fleet.start_job(other, ref, step=JobStep.APPLY, name="taken")
-    with pytest.raises(errors.Conflict, match="not this rollout's"):
+    with pytest.raises(errors.Denied, match="not this rollout's"):
         await bench.fleet.start_job(bench.case, ref, step=JobStep.APPLY, name="taken")
 
 
@@ -248,7 +248,9 @@ async def test_the_pods_of_a_node_are_told_apart_as_a_drain_needs_it(bench: Benc
     node, path = bench.names[0], f"/api/v1/namespaces/{bench.namespace}/pods"
     gone = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": "gone", "uid": "u-1", "controller": True}
     fake = {**gone, "apiVersion": "example.org/v1", "uid": "u-2"}
-    owned = {**gone, "kind": "ReplicaSet", "uid": "u-3", "controller": False}
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owner"}}
+    owner = bench.admin.create(f"/api/v1/namespaces/{bench.namespace}/configmaps", body)["metadata"]["uid"]
+    owned = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner}
     volumes = [{"name": "data", "emptyDir": {}}]
     for body in (
         pod("bare", node, volumes=volumes),

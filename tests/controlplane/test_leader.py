@@ -207,6 +207,27 @@ async def test_a_few_failed_renewals_are_no_loss(proxied: tuple[client.KubeApi, 
     keeping.cancel()
 
 
+async def test_a_lease_that_a_person_gave_to_somebody_else_is_lost(
+    proxied: Proxied, api: admin.Client, namespace: str
+) -> None:
+    kube, _ = proxied
+    lease = candidate(kube, namespace)
+    await lease.acquire()
+    spec = {"holderIdentity": "somebody", "leaseDurationSeconds": 60}
+    api.patch(f"/apis/coordination.k8s.io/v1/namespaces/{namespace}/leases/lease", {"spec": spec})
+    await asyncio.wait_for(lease.keep(), timeout=2.0)
+    assert (lease.held, lease.holder) == (False, "somebody")
+
+
+async def test_a_renewal_is_one_request(proxied: Proxied, namespace: str) -> None:
+    kube, proxy = proxied
+    lease = candidate(kube, namespace)
+    await lease.acquire()
+    proxy.seen.clear()
+    assert await lease._attempt()
+    assert [each.method for each in proxy.seen] == ["PUT"]
+
+
 async def test_a_fenced_client_writes_under_the_lease_only(
     proxied: tuple[client.KubeApi, FaultProxy], namespace: str
 ) -> None:
@@ -215,15 +236,16 @@ async def test_a_fenced_client_writes_under_the_lease_only(
     fenced = api.fenced(lambda: lease.held)
     path = f"/api/v1/namespaces/{namespace}/configmaps"
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "written"}}
-    with pytest.raises(errors.Conflict, match="lease"):
+    with pytest.raises(errors.ClusterError, match="does not hold the lease"):
         await fenced.call("POST", path, what="a write", body=body)
     assert proxy.count("POST", "/configmaps") == 0
     await fenced.call("GET", path, what="a read")
     await lease.acquire()
     await fenced.call("POST", path, what="a write", body=body)
     await lease.release()
-    with pytest.raises(errors.Conflict):
+    with pytest.raises(errors.ClusterError) as caught:
         await fenced.call("DELETE", f"{path}/written", what="a write")
+    assert (caught.value.reason, proxy.count("DELETE", "/written")) == ("NotLeading", 0)
 
 
 async def test_a_lease_written_by_another_program_is_read(

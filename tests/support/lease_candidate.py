@@ -36,8 +36,8 @@ async def work(api: client.KubeApi, path: str, identity: str) -> None:
         try:
             await api.call("POST", path, what="a write", body=_config_map(identity))
             say("wrote")
-        except errors.Conflict:
-            say("fenced")
+        except errors.ClusterError as error:
+            say("fenced" if error.reason == "NotLeading" else "failed")
         await asyncio.sleep(0.02)
 
 

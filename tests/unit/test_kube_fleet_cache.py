@@ -15,7 +15,7 @@ from patchwright.domain.actions import JobStep
 from patchwright.domain.model import Operator, Requirement, Selector
 from patchwright.domain.nodes.record import encode
 from patchwright.domain.nodes.view import JobView, NodeView, Outcome
-from support import raw_objects, rollouts
+from support import rollouts
 from support.raw_objects import ended, job, node, pod
 
 LENS = Lens("workers", Selector())
@@ -256,9 +256,18 @@ def test_a_node_with_a_job_of_system_upgrade_controller_is_busy_as_long_as_that_
     assert only(cache).foreign == ""
 
 
-def test_five_thousand_nodes_are_kept_without_their_raw_objects() -> None:
-    cache = FleetCache(namespace="patchwright-system")
-    bulk = {"annotations": {"example.org/inventory": "x" * 10_000}}
-    for number in range(50):
-        cache.apply_node(raw_objects.node(f"n{number}", **bulk))  # type: ignore[arg-type]  # one kind of bulk
+@pytest.mark.parametrize(
+    ("said", "boot_id", "due"),
+    [('{"rebootRequired": true}', "boot-1", ["n1"]), ('{"rebootRequired": true}', "boot-2", []), ("{}", "boot-1", [])],
+)
+def test_a_reboot_is_due_until_the_boot_id_has_changed(said: str, boot_id: str, due: list[str]) -> None:
+    record = {"patchwright.dev/state": encode(rollouts.record("uid-openssl", boot_id="boot-1"))}
+    cache = cache_of(node(annotations=record, boot_id=boot_id))
+    cache.apply_job(job())
+    cache.apply_pod(pod(phase="Succeeded", state=ended(0, said)))
+    assert cache.reboots_due() == due
+
+
+def test_of_a_raw_node_nothing_is_kept_but_its_facts() -> None:
+    cache = cache_of(node(annotations={"example.org/inventory": "x" * 10_000}))
     assert "x" * 100 not in repr(cache.nodes(LENS))

@@ -23,7 +23,9 @@ def of(phase: Phase, **fields: object) -> RolloutState:
 
 
 def test_every_promised_name_is_there() -> None:
-    names = {family.name for family in Metrics().registry.collect()}
+    metrics = Metrics()
+    metrics.watch_reboots(list)
+    names = {family.name for family in metrics.registry.collect()}
     assert names == {
         "patchwright_rollout_phase",
         "patchwright_nodes",
@@ -122,10 +124,10 @@ def test_counters_and_durations_count() -> None:
     assert value(metrics, "node_phase_duration_seconds_sum", phase="Draining") == 7.0
 
 
-def test_a_node_that_has_rebooted_is_not_told_of_any_more() -> None:
-    metrics = Metrics()
-    metrics.reboot_required("n1", required=True)
+def test_nodes_that_wait_for_a_reboot_are_asked_for_at_every_scrape() -> None:
+    metrics, due = Metrics(), ["n1", "n2"]
+    metrics.watch_reboots(lambda: due)
     assert value(metrics, "reboot_required", node="n1") == 1
-    metrics.reboot_required("n1", required=False)
-    metrics.reboot_required("n1", required=False)
+    due.remove("n1")
     assert value(metrics, "reboot_required", node="n1") is None
+    assert value(metrics, "reboot_required", node="n2") == 1

@@ -48,6 +48,7 @@ class Operator:
         self._settings = settings
         self._metrics = Metrics()
         self._caches = wiring.Caches.empty(settings)
+        self._metrics.watch_reboots(self._caches.fleet.reboots_due)
         self._leading = False
         self._election: lease.Lease | None = None
         self._stop = asyncio.Event()

@@ -100,10 +100,11 @@ class KubeApi:
 
         Raises:
             ClusterUnavailable: there was no answer within ``limit`` seconds.
-            Conflict: this replica may not write any more.
+            ClusterError: this replica may not write any more (reason ``NotLeading``).
         """
         if method not in _READS and not self._may_write():
-            raise errors.Conflict(f"this replica does not hold the lease any more, so {method} {path} was not sent")
+            text = f"this replica does not hold the lease any more, so {method} {path} was not sent"
+            raise errors.ClusterError(text, reason="NotLeading", retry_after=5.0)
         sent = {"Accept": accept, "Content-Type": content_type, **(headers or {})}
         try:
             method, url, sent, _, _ = await self._client.param_serialize(

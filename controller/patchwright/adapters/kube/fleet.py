@@ -173,7 +173,8 @@ class KubeFleet:
         """Create a Job; one of that name that is this rollout's already is fine (L12).
 
         Raises:
-            Conflict: the name belongs to a Job of somebody else, or to one that is still being deleted.
+            Denied: the name belongs to a Job of somebody else, or there is no such driver.
+            ClusterUnavailable: a Job of that name is still being deleted, or the API server is in trouble.
         """
         manifest = self._manifest(case, node, step, name)
         what = f"Job {name}"
@@ -263,6 +264,6 @@ def _ours(existing: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     metadata, meant = existing["metadata"], wanted["metadata"]
     labels = metadata.get("labels") or {}
     if any(labels.get(key) != value for key, value in meant["labels"].items()):
-        raise errors.Conflict(f"Job {meant['name']} exists and is not this rollout's; delete it")
+        raise errors.Denied(f"Job {meant['name']} exists and is not this rollout's; delete it", reason="NameTaken")
     if "deletionTimestamp" in metadata:
-        raise errors.Conflict(f"Job {meant['name']} is still being deleted")
+        raise errors.ClusterUnavailable(f"Job {meant['name']} is still being deleted; it is created again after that")

@@ -14,6 +14,7 @@ from patchwright.adapters.kube.projection import Lens, NodeFacts
 from patchwright.adapters.kube.versions import Store
 from patchwright.domain import selection
 from patchwright.domain.actions import JobStep
+from patchwright.domain.nodes import result
 from patchwright.domain.nodes.view import JobView, NodeView
 
 _NO_JOBS: Final[Mapping[JobStep, JobView]] = {}
@@ -205,6 +206,16 @@ class FleetCache:
     def orphan_jobs(self, rollout_uid: str) -> int:
         """Count a rollout's Jobs that still exist."""
         return sum(facts.rollout_uid == rollout_uid for facts in self._jobs)
+
+    def reboots_due(self) -> list[str]:
+        """Name the nodes that a Job of ours has asked to reboot and that have not done so yet."""
+        return sorted(name for names in self._marked.values() for name in names if self._reboot_due(name))
+
+    def _reboot_due(self, name: str) -> bool:
+        facts = self._nodes.get(name)
+        if facts is None or facts.record is None or facts.record.boot_id != facts.boot_id:
+            return False
+        return any(result.parse(job.termination).reboot_required for job in self._jobs_of(facts).values())
 
     def job(self, name: str) -> JobFacts | None:
         """Give what is known of one Job."""

@@ -148,6 +148,8 @@ class Lease:
         """Try to take or to renew the lease once; False when that is not (or not yet) possible."""
         begun = self._clock()
         try:
+            if await self._renewed(begun):
+                return True
             raw = await self._current()
             if raw is None:
                 return await self._taken(await self._create(), begun)
@@ -158,6 +160,15 @@ class Lease:
             return await self._taken(await self._put(raw, self._spec(raw)), begun)
         except errors.ClusterError as error:
             logger.info("lease %s/%s: %s", self._namespace, self._name, error)
+            return False
+
+    async def _renewed(self, begun: float) -> bool:
+        """Renew what is held in one request, on the version that was written last; a conflict makes us read again."""
+        if self._seen is None or not self.held:
+            return False
+        try:
+            return await self._taken(await self._put(self._seen.raw, self._spec(self._seen.raw)), begun)
+        except (errors.Conflict, errors.NotFound):
             return False
 
     async def _taken(self, raw: Mapping[str, Any], begun: float) -> bool:

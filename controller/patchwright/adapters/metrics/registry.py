@@ -6,10 +6,13 @@ that is blocked must not become a Prometheus that is out of memory.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 
 from patchwright.domain.model import Key
 from patchwright.domain.nodes.view import EvictionAttempt
@@ -46,12 +49,6 @@ class Metrics:
             "patchwright_drain_blocked",
             "1 for each pod that blocks the drain of a node",
             ("node", "namespace", "pod", "reason"),
-            registry=self.registry,
-        )
-        self._reboot = Gauge(
-            "patchwright_reboot_required",
-            "1 while a node waits for a reboot that its patch asked for",
-            ("node",),
             registry=self.registry,
         )
         self._evictions = self._counter("evictions", "Evictions by the API server's answer", "code")
@@ -121,16 +118,31 @@ class Metrics:
         """Observe how long a node stayed in a step."""
         self._took.labels(step).observe(seconds)
 
-    def reboot_required(self, node: str, *, required: bool) -> None:
-        """Say whether a node waits for a reboot."""
-        if required:
-            self._reboot.labels(node).set(1)
-        else:
-            self._reboot.remove_by_labels({"node": node})
+    def watch_reboots(self, due: Callable[[], Iterable[str]]) -> None:
+        """Have ``reboot_required`` show, at every scrape, the nodes that ``due`` names: nothing is left to go stale."""
+        self.registry.register(_Reboots(due))
 
     def event_dropped(self, cause: str) -> None:
         """Count an event that was not written."""
         self._dropped.labels(cause).inc()
+
+
+class _Reboots(Collector):
+    """1 for each node that waits for a reboot, asked for at every scrape."""
+
+    def __init__(self, due: Callable[[], Iterable[str]]) -> None:
+        self._due = due
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the one family."""
+        family = GaugeMetricFamily(
+            "patchwright_reboot_required",
+            "1 while a node waits for a reboot that its patch asked for",
+            labels=("node",),
+        )
+        for node in self._due():
+            family.add_metric((node,), 1.0)
+        yield family
 
 
 def _counts(state: RolloutState) -> tuple[int, ...]:
