@@ -180,6 +180,18 @@ async def test_a_step_that_may_reboot_fails_at_once_when_its_script_fails_by_its
     assert len(bench.admin.items(f"/api/v1/namespaces/{bench.namespace}/pods")) == 1
 
 
+async def test_a_pod_that_was_killed_as_a_reboot_does_it_is_replaced_and_its_job_has_not_failed(bench: Bench) -> None:
+    assert bench.case.rollout is not None
+    killed = rollouts.change(apply=Step(args=("apply", "--exit-code=137")), reboot=Reboot.ALWAYS)
+    case = replace(bench.case, rollout=replace(bench.case.rollout, change=killed))
+    await bench.fleet.start_job(case, await bench.claim(), step=JobStep.APPLY, name="killed")
+    await bench.until(lambda: JobStep.APPLY in bench.view().jobs and bench.view().jobs[JobStep.APPLY].exit_code == 137)
+    assert bench.view().jobs[JobStep.APPLY].outcome is None
+    # The Job controller waits ten seconds before it tries again.
+    await bench.until(lambda: len(bench.admin.items(f"/api/v1/namespaces/{bench.namespace}/pods")) == 2)
+    assert bench.view().jobs[JobStep.APPLY].outcome is None
+
+
 async def test_a_job_is_created_once_however_often_it_is_asked_for(bench: Bench) -> None:
     ref = await bench.claim()
     for _ in range(2):
