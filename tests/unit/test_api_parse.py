@@ -166,6 +166,8 @@ def test_annotations_say_what_people_want() -> None:
     found = parse.parse_rollout(live(FULL["PatchRollout"], annotations=said, deletionTimestamp="2026-11-23T12:00:00Z"))
     assert (found.abort, found.approved, found.retry, found.deleting) == (True, True, False, True)
     assert found.source_revision == "main@sha1:" + "0" * 40
+    # Policies may read our annotations (docs/policy-input.md), and nobody else's.
+    assert dict(found.annotations) == {key: value for key, value in said.items() if key.startswith("patchwright.dev/")}
 
 
 def test_a_repository_of_one_line_gets_the_domains_defaults() -> None:

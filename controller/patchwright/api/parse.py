@@ -89,6 +89,7 @@ def parse_rollout(found: Mapping[str, Any]) -> model.PatchRollout:
         deleting=meta.deleting,
         released_at=spec.released_at,
         labels=meta.sorted_labels,
+        annotations=tuple(sorted(pair for pair in meta.annotations.items() if pair[0].startswith(f"{GROUP}/"))),
         source_revision=meta.annotations.get(REVISION_ANNOTATION) or None,
     )
 

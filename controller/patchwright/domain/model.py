@@ -321,6 +321,7 @@ Change = ScriptChange
 class PatchRollout:
     """One exact change, run once.
 
+    Of ``annotations`` only our own are kept: policies may read them.
     ``change_id`` is the digest of the change (``domain.changes.change_id``); ``abort``, ``approved`` and ``retry`` are
     what people say by annotation.
     """
@@ -340,4 +341,5 @@ class PatchRollout:
     deleting: bool = False
     released_at: datetime | None = None
     labels: tuple[tuple[str, str], ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
     source_revision: str | None = None

@@ -78,6 +78,7 @@ def _rollout(snapshot: Snapshot) -> policy.RolloutFacts:
             "script", change.version, change.image, digest, reboot=change.reboot.value, privileged=change.privileged
         ),
         labels=dict(rollout.labels),
+        annotations=dict(rollout.annotations),
         advisories=rollout.advisories,
     )
 
