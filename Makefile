@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 SEEDS ?= 2000
 
-.PHONY: help setup lint fmt unit policies simulate controlplane test bench demo crds verify clean
+.PHONY: help setup lint fmt unit coverage policies simulate controlplane test bench demo crds verify clean
 
 help: ## print this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ fmt: setup ## format and fix what ruff can fix
 unit: setup ## tier 1: unit, property and golden tests; seconds, no cluster
 	$(BIN)/pytest tests/unit tests/property tests/golden -n $(WORKERS)
 
+coverage: setup ## tier 1 again, demanding every branch of the domain
+	$(BIN)/pytest tests/unit tests/property tests/golden -n $(WORKERS) --cov --cov-report=term
+
 policies: setup ## the Rego library: formatted, strict, typed, tested to the last line
 	$(BIN)/pytest tests/unit/test_policies_library.py
 
@@ -52,8 +55,8 @@ verify: setup ## generated files are as generated
 	$(BIN)/patchwright crds --output crds
 	git diff --exit-code -- crds
 
-test: lint verify ## everything: lint, generated files, tiers 1 to 3
-	$(BIN)/pytest tests/unit tests/property tests/golden tests/simulation -n $(WORKERS)
+test: lint verify coverage ## everything: lint, generated files, tiers 1 to 3
+	$(BIN)/pytest tests/simulation -n $(WORKERS)
 	$(BIN)/pytest tests/controlplane
 
 bench: setup ## the benchmarks, as a table and as JSON

@@ -7,7 +7,7 @@ import hashlib
 import json
 from datetime import timedelta
 from enum import Enum
-from typing import Any
+from typing import Any, assert_never
 
 from patchwright.domain.model import Change, ScriptChange
 
@@ -30,6 +30,8 @@ def _kind(change: Change) -> str:
     match change:
         case ScriptChange():
             return "script"
+        case _ as never:
+            assert_never(never)
 
 
 def _canonical(value: Any) -> dict[str, Any]:

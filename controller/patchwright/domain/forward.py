@@ -158,7 +158,7 @@ def _start(context: Context, going: tuple[Batch, ...], picked: Sequence[Target])
         wave_since=state.wave_since or context.now,
         message=_progress(context) + _news(context, picked),
     )
-    return Decision(state, going + tuple(begun), _wake(context))
+    return Decision(state, going + tuple(begun), _wake(context), begins=bool(begun))
 
 
 def _at_work(context: Context) -> RolloutState:
@@ -190,9 +190,7 @@ def _news(context: Context, picked: Sequence[Target]) -> str:
     if picked:
         more = f" and {len(picked) - 1} more" if len(picked) > 1 else ""
         return f"starts {picked[0].name}{more}"
-    if working:
-        return f"{working[0].target.name} {working[0].standing.message}"
-    return "waits"
+    return f"{working[0].target.name} {working[0].standing.message}"
 
 
 def _wake(context: Context) -> datetime | None:

@@ -52,13 +52,15 @@ class Decision:
     """What is to be done and told.
 
     Each batch is for one target and is done in order, up to the first failure; batches are independent of each other.
-    ``wake`` is when to look again though nothing has happened by then; ``again`` means at once.
+    ``wake`` is when to look again though nothing has happened by then; ``again`` means at once. ``begins`` says that
+    something new is touched: the state is written first, changed or not, which fails for whoever acts on an old one.
     """
 
     state: RolloutState
     batches: tuple[Batch, ...] = ()
     wake: datetime | None = None
     again: bool = False
+    begins: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,8 @@ from datetime import UTC, datetime
 from patchwright.domain.state import NOTES_KEPT, RolloutState
 from patchwright.domain.targets import Brief, Counts, Note, Order, Stage, Standing, Target, TargetKind
 
-TOUCHED = frozenset(
-    {Stage.WORKING, Stage.DONE, Stage.FAILED, Stage.RESTORING, Stage.RESTORED, Stage.QUARANTINED},
-)
+# A tuple, because what follows from it has an order, and a set's differs from one process to the next.
+TOUCHED = (Stage.WORKING, Stage.DONE, Stage.FAILED, Stage.RESTORING, Stage.RESTORED, Stage.QUARANTINED)
 OUT = frozenset({Stage.WORKING, Stage.FAILED, Stage.RESTORING, Stage.QUARANTINED})
 IN_FLIGHT = (Stage.WORKING, Stage.RESTORING)
 _NEVER = datetime.max.replace(tzinfo=UTC)

@@ -62,13 +62,10 @@ def _end(window: MaintenanceWindow, now: datetime) -> datetime | None:
     # The search goes by the wall clock, which the night in autumn shows twice: 02:45 may have been before 02:01.
     # So it starts further on, and passes over what lies in the future.
     local = (now + SET_BACK).astimezone(ZoneInfo(window.time_zone))
-    for start in CronSim(window.start, local, reverse=True):
-        begin = start.astimezone(UTC)
-        if begin > now:
-            continue
-        end = begin + window.duration
-        return end if now < end else None
-    return None
+    found = CronSim(window.start, local, reverse=True)
+    begin = next((at for start in found if (at := start.astimezone(UTC)) <= now), None)
+    end = begin + window.duration if begin else None
+    return end if end and now < end else None
 
 
 def _next(window: MaintenanceWindow, now: datetime) -> datetime | None:
