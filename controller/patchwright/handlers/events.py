@@ -6,7 +6,9 @@ objects (kopf#635, kopf#652), and a level-based operator has no use for the diff
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import kopf
@@ -40,11 +42,11 @@ class Feed(Protocol):
         """Take a PolicyRepository."""
 
 
-def registry(feed: Feed) -> kopf.OperatorRegistry:
-    """Give a registry in which every event that concerns us reaches the feed."""
+def registry(feed: Feed, *, kubeconfig: Path | None = None) -> kopf.OperatorRegistry:
+    """Give a registry in which every event that concerns us reaches the feed, from the cluster of ``kubeconfig``."""
     found = kopf.OperatorRegistry()
     kopf.on.startup(registry=found)(_configure)
-    kopf.on.login(registry=found)(_login)
+    kopf.on.login(registry=found)(login(kubeconfig))
     for resource, take in _resources(feed):
         kopf.on.event(*resource, registry=found)(_handler(take))
     return found
@@ -80,8 +82,21 @@ async def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.queueing.idle_timeout = 1.0  # one worker per node and event: with 5,000 nodes they must not linger
 
 
-async def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
-    return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
+def login(kubeconfig: Path | None) -> Callable[..., Any]:
+    """Give the login that picks the same cluster as ``adapters.kube.client.connect``.
+
+    If the two differed, the operator would watch one cluster and write to another.
+    """
+
+    async def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
+        if kubeconfig is not None:
+            # kopf reads its path from there and from nowhere else.
+            os.environ["KUBECONFIG"] = str(kubeconfig)
+        if "KUBECONFIG" not in os.environ and "KUBERNETES_SERVICE_HOST" in os.environ:
+            return kopf.login_with_service_account(**kwargs)
+        return kopf.login_with_kubeconfig(**kwargs)
+
+    return log_in
 
 
 def key_of(raw: Raw) -> Key:

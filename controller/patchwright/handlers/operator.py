@@ -134,7 +134,7 @@ class Operator:
         again = asyncio.create_task(self._after(ready))
         try:
             await kopf.operator(
-                registry=events.registry(feed),
+                registry=events.registry(feed, kubeconfig=self._settings.kubeconfig),
                 settings=kopf.OperatorSettings(),
                 clusterwide=True,
                 standalone=True,
