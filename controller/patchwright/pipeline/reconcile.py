@@ -51,6 +51,7 @@ class Reconciler:
             self._world.journal.rollout_gone(key)
             return None
         facts = self._facts.setdefault(case.uid, Facts(self._since))
+        await self._catch_up(case, facts)
         if case.rollout is None:
             return await self._unreadable(case, facts)
         policy = self._policy(case, facts)
@@ -67,7 +68,7 @@ class Reconciler:
         now = world.clock.now()
         snapshot = observe.snapshot(world, case, rollout=case.rollout, policy=policy, facts=facts, now=now)
         decision = engine.decide(snapshot)
-        await self._save(case, decision.state, facts, now)
+        await self._save(case, decision.state, facts, now=now, begins=decision.begins)
         report = await act.Executor(world, case, snapshot, facts).run(decision.batches)
         facts.trouble = report.refused
         return self._next(decision, report, snapshot, now)
@@ -104,15 +105,37 @@ class Reconciler:
             waits.append(SAVE_EVERY)
         return max(AGAIN, min(waits))
 
-    async def _save(self, case: ports.Case, state: RolloutState, facts: Facts, now: datetime) -> None:
+    async def _save(
+        self, case: ports.Case, state: RolloutState, facts: Facts, *, now: datetime, begins: bool = False
+    ) -> None:
+        """Write the state, if it is worth it; always before something begins.
+
+        A start has no other precondition on the rollout: an operator that was deposed, and has not seen yet that the
+        rollout was aborted and is over, would cordon a node that nobody uncordons any more (L10).
+        """
         before = case.state
-        if state == before:
+        if state == before and not begins:
             return
         recent = facts.saved_at is not None and now - facts.saved_at < SAVE_EVERY
-        if recent and not weighty(before, state):
+        if recent and not begins and not weighty(before, state):
             return
         await self._world.rollouts.save(case, state)
         facts.saved_at = now
+        await self._tell(case, facts, state)
+
+    async def _catch_up(self, case: ports.Case, facts: Facts) -> None:
+        """Tell what was written and not told: the answer to the write was lost, or the process has just begun.
+
+        What a process finds at its start is history to it: metrics show it, and no event is written twice.
+        """
+        if facts.told is None:
+            facts.told = case.state
+            self._world.journal.rollout_changed(case.key, case.state)
+        elif facts.told.phase is not case.state.phase:
+            await self._tell(case, facts, case.state)
+
+    async def _tell(self, case: ports.Case, facts: Facts, state: RolloutState) -> None:
+        before, facts.told = facts.told, state
         await tell.rollout(self._world.journal, case, before, state)
 
     def _policy(self, case: ports.Case, facts: Facts) -> PatchPolicy | None:
@@ -147,7 +170,7 @@ class Reconciler:
         state = replace(
             case.state, phase=phase, message=why, observed_generation=case.generation, conditions=conditions
         )
-        await self._save(case, state, facts, self._world.clock.now())
+        await self._save(case, state, facts, now=self._world.clock.now())
         return IDLE
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from random import Random
 
+from patchwright import errors
 from patchwright.domain import changes
 from patchwright.domain.actions import JobStep
 from patchwright.domain.health import Finding
@@ -34,8 +35,8 @@ CHANGE = ScriptChange(
 class Scenario:
     """A fleet, a policy, a change, and what becomes of it.
 
-    ``people`` act at their seconds; ``ends`` says when the simulation is over, ``limit`` after how many seconds it
-    should have been.
+    ``people`` act at their seconds, those after ``quiet_after`` only while something still goes on; after ``limit``
+    seconds the simulation should have been over.
     """
 
     nodes: int = 20
@@ -45,11 +46,14 @@ class Scenario:
     script: Script = smooth
     apps: tuple[App, ...] = ()
     verdict: outside.Verdict = outside.allow
+    trouble: Callable[[], errors.PolicyError | None] = lambda: None
     look: outside.Look = outside.well
+    away: Callable[[], bool] = lambda: False
     people: Callable[[Cluster], Sequence[tuple[float, Callable[[], None]]]] = lambda _cluster: ()
     control_planes: int = 0
     own_node: str = ""
     overload: float = 0.0
+    quiet_after: float | None = None
     limit: float = 6 * 3600.0
 
 
@@ -78,8 +82,8 @@ class Cluster:
         self.own_node = scenario.own_node
         self.hardware = Hardware(self.server, scenario.script, self.version_of)
         self.workloads = Workloads(self.server, scenario.apps, Random(self.random.random()), overload=scenario.overload)
-        self.opa = outside.Opa(scenario.verdict)
-        self.prober = outside.Prober(self._look)
+        self.opa = outside.Opa(scenario.verdict, trouble=scenario.trouble)
+        self.prober = outside.Prober(self._look, scenario.away)
         self.journal = outside.Journal()
         self.processes: list[Process] = []
         self.crashes = 0
@@ -89,6 +93,8 @@ class Cluster:
         self.pinned_at = loop.EPOCH
         self.deleted_jobs: set[tuple[str, JobStep]] = set()
         self.people_acted = False
+        self.stripped: set[str] = set()
+        self.given_up: list[str] = []
         self.laws = laws.Observer(self)
         self._finished = asyncio.Event()
 
@@ -156,6 +162,8 @@ class Cluster:
         for at, act in acts:
             running.call_at(at, act)
         last_act = max((at for at, _ in acts), default=0.0)
+        if self.scenario.quiet_after is not None:
+            last_act = self.scenario.quiet_after
         for number in range(self.circumstances.replicas):
             self._operate(f"operator-{number + 1}")
         stuck = False
@@ -221,6 +229,7 @@ class Cluster:
             rounds=sum(each.rounds for each in self.processes),
             took=timedelta(seconds=took),
             violations=tuple(self.laws.violations),
+            given_up=tuple(self.given_up),
             events=tuple(self.journal.events),
             at=loop.now(),
         )
@@ -244,6 +253,7 @@ class Result:
     rounds: int
     took: timedelta
     violations: tuple[Violation, ...]
+    given_up: tuple[str, ...]
     events: tuple[outside.Event, ...]
     at: datetime
 

@@ -97,7 +97,7 @@ class Fleet:
 
     async def pods(self, node: NodeRef) -> PodList:
         at = loop.now()
-        found = await self.wire.call(f"list pods {node.name}", lambda: self._pods(node.name))
+        found = await self.wire.call(f"list pods {node.name}", lambda: self._pods(node.name), writes=False)
         return PodList(at, found)
 
     def _pods(self, node: str) -> tuple[PodView, ...]:

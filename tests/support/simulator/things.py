@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import TypeAlias
 
 from patchwright.domain.actions import JobStep
@@ -45,23 +46,22 @@ class Node:
 
     @property
     def record(self) -> Record | None:
-        text = self.annotations.get(STATE_ANNOTATION)
-        if text is None:
-            return None
-        try:
-            return decode(text)
-        except RecordError:
-            return None
+        return _read(self.annotations.get(STATE_ANNOTATION))[0]
 
     @property
     def fault(self) -> str:
-        text = self.annotations.get(STATE_ANNOTATION)
-        try:
-            if text is not None:
-                decode(text)
-        except RecordError as error:
-            return str(error)
-        return ""
+        return _read(self.annotations.get(STATE_ANNOTATION))[1]
+
+
+@cache
+def _read(text: str | None) -> tuple[Record | None, str]:
+    """Read an annotation's value once: every law looks at every node at every change."""
+    if text is None:
+        return None, ""
+    try:
+        return decode(text), ""
+    except RecordError as error:
+        return None, str(error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -95,7 +95,7 @@ class Law:
 
     def named(self, state: RolloutState) -> set[str]:
         """Give the nodes that a status leaves to a person."""
-        return {note.name for note in (*state.quarantined, *state.vanished)}
+        return {note.name for note in (*state.quarantined, *state.vanished)} | self.cluster.stripped
 
 
 def started(change: Change) -> Record | None:

@@ -26,6 +26,8 @@ class Restore(Law):
 
     def job(self, job: Job) -> Iterable[str]:
         node = self.cluster.server.get(Node, job.node)
+        if job.node in self.cluster.stripped:
+            return
         record = node.record if node is not None and node.uid == job.node_uid else None
         if record is None or record.rollout_uid != job.rollout_uid:
             yield f"the {job.step} Job of {job.node} was created without a record on the node"
@@ -118,5 +120,5 @@ class Again(Law):
         runs = Counter((r.node, r.node_uid, r.step, r.rollout_uid) for r in self.cluster.hardware.runs)
         deleted = self.cluster.deleted_jobs
         for (node, _, step, rollout), times in runs.items():
-            if times > 1 and (node, step) not in deleted:
+            if times > 1 and (node, step) not in deleted and node not in self.cluster.stripped:
                 yield f"the {step} Job of {rollout} ran {times} times on {node}"

@@ -70,10 +70,16 @@ class CanaryFirst(Law):
 
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]  # the cluster
-        self._canaries: dict[str, dict[str, tuple[Mark, datetime, str]]] = {}
-        self._sick: dict[str, datetime] = {}
+        self._canaries: dict[str, dict[str, tuple[Mark, str]]] = {}
+        self._well_since: dict[str, datetime] = {}
+        self._soaked: set[str] = set()
+        self._unwell: datetime | None = None
 
     def any(self, change: Change) -> Iterable[str]:
+        for rollout in list(self._canaries):
+            if self.cluster.unwell_at is not None and self.cluster.unwell_at != self._unwell:
+                self._broken(rollout, self.cluster.unwell_at)
+        self._unwell = self.cluster.unwell_at
         node: Node | None = change.after if change.kind is Node else None
         if node is None:
             return ()
@@ -81,27 +87,37 @@ class CanaryFirst(Law):
         if record is not None and record.wave == 0:
             known = self._canaries.setdefault(record.rollout_uid, {})
             if node.uid not in known or known[node.uid][0] is not record.mark:
-                known[node.uid] = (record.mark, change.at, node.name)
+                self._broken(record.rollout_uid, change.at)
+                known[node.uid] = (record.mark, node.name)
         before: Node | None = change.before
-        if before is not None and node.ready and not before.ready:
-            self._sick[node.uid] = change.at
+        if before is not None and node.ready is not before.ready:
+            for rollout, canaries in self._canaries.items():
+                if node.uid in canaries:
+                    self._broken(rollout, change.at)
         return ()
 
+    def _broken(self, rollout: str, at: datetime) -> None:
+        """Begin the soak again, unless it was over."""
+        if self._over(rollout, at):
+            self._soaked.add(rollout)
+        self._well_since[rollout] = at
+
+    def _over(self, rollout: str, at: datetime) -> bool:
+        canaries = self._canaries.get(rollout, {})
+        done = all(mark is Mark.DONE for mark, _ in canaries.values())
+        # What a measurement or a watch tells, an operator knows a moment later, and so does its soak begin.
+        return done and at - self._well_since.get(rollout, at) >= self.policy(rollout).strategy.canary.soak - self.grace
+
     def start(self, change: Change, record: Record) -> Iterable[str]:
-        if record.wave == 0:
+        rollout = record.rollout_uid
+        if record.wave == 0 or rollout not in self._canaries:
             return
-        soak = self.policy(record.rollout_uid).strategy.canary.soak
         who = f"{change.after.name} of wave {record.wave} was started"
-        for uid, (mark, since, name) in self._canaries.get(record.rollout_uid, {}).items():
+        for mark, name in self._canaries[rollout].values():
             if mark is not Mark.DONE:
                 yield f"{who} while canary {name} was {mark.value}"
-            elif change.at - since < soak:
-                yield f"{who} {change.at - since} after canary {name} was done, not {soak}"
-            elif (sick := self._sick.get(uid)) is not None and sick - since > self.grace:
-                yield f"{who} though canary {name} had been NotReady until {sick:%H:%M:%S}"
-        unwell = self.cluster.unwell_at
-        if unwell is not None and change.at - unwell < soak:
-            yield f"{who} though a health check was unhealthy at {unwell:%H:%M:%S}"
+        if rollout not in self._soaked and not self._over(rollout, change.at):
+            yield f"{who} {change.at - self._well_since[rollout]} after all canaries were well"
 
 
 class Halt(Law):
@@ -142,7 +158,8 @@ class Windows(Law):
         done = [node for node in self.nodes() if (mine := node.record) and mine.mark is Mark.DONE]
         deadline = policy.strategy.progress_deadline
         if len(done) < 5 and change.at + deadline > max(ends) + self.grace:
-            yield f"{change.after.name} was started {max(ends) - change.at} before the window closes, may take {deadline}"
+            left = max(ends) - change.at
+            yield f"{change.after.name} was started {left} before the window closes, and may take {deadline}"
 
 
 def _end(window: MaintenanceWindow, at: datetime) -> datetime | None:

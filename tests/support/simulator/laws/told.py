@@ -128,7 +128,7 @@ def _conditions(state: RolloutState) -> Iterable[str]:
     ready = found.get("Ready")
     if ready is None or (ready.status == "True") != (state.phase is Phase.SUCCEEDED):
         yield f"condition Ready is {ready.status if ready else 'missing'} in phase {state.phase.value}"
-    if ready is not None and ready.message != state.message:
+    if ready is not None and not ready.message.endswith(state.message):
         yield f"condition Ready says {ready.message!r}, status {state.message!r}"
     if state.phase in STALLED and "Stalled" not in found:
         yield f"condition Stalled is missing in phase {state.phase.value}"
