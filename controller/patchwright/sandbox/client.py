@@ -122,14 +122,19 @@ class Client:
 
     def watch(self, path: str, resource_version: str) -> Iterator[Manifest]:
         """Give the objects at ``path`` as they change after ``resource_version``, until the watch ends."""
+        return (event["object"] for event in self.events(path, resource_version))
+
+    def events(self, path: str, resource_version: str) -> Iterator[Manifest]:
+        """Give the changes at ``path`` after ``resource_version`` as ``{"type": …, "object": …}``."""
         url = f"{self._host}{path}?watch=true&allowWatchBookmarks=false&resourceVersion={resource_version}"
         headers = {"Accept": "application/json", "User-Agent": self._user_agent}
         try:
             for line in _lines(self._api.call_api("GET", url, headers).response):
                 event = json.loads(line)
-                if event["type"] == "ERROR":
-                    raise errors.ClusterUnavailable(f"watch {path}: {event['object'].get('message')}")
-                yield event["object"]
+                # A watch that is refused is answered with a bare Status.
+                if event.get("type", "ERROR") == "ERROR":
+                    raise errors.ClusterUnavailable(f"watch {path}: {event.get('object', event).get('message')}")
+                yield event
         except (urllib3.exceptions.HTTPError, exceptions.ApiException) as fault:
             raise errors.ClusterUnavailable(f"watch {path}: the API server does not answer: {fault}") from fault
 

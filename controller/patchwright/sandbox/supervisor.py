@@ -21,6 +21,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
@@ -134,7 +135,15 @@ class Supervisor:
 
     async def _until_ready(self, component: components.Component) -> None:
         child, name = self._children[component.name], component.name
-        if await _comes_true(lambda: child.poll() is not None or _answers(component.ready_url), READY_TIMEOUT):
+        began = time.monotonic()
+
+        def ended_or_ready() -> bool:
+            # Impatient at first, because etcd accepts connections before it can answer and the loop stands still
+            # meanwhile; patient later, because a busy machine answers late.
+            patience = min(2.0, 0.3 + (time.monotonic() - began) / 4)
+            return child.poll() is not None or _answers(component.ready_url, patience)
+
+        if await _comes_true(ended_or_ready, READY_TIMEOUT):
             if child.returncode is None:
                 return
             raise errors.ComponentError(
@@ -239,11 +248,10 @@ class Supervisor:
 
 
 async def _comes_true(condition: Callable[[], bool], seconds: float) -> bool:
-    for _ in range(int(seconds / _STEP)):
-        if condition():
-            return True
+    deadline = time.monotonic() + seconds
+    while not (true := condition()) and time.monotonic() < deadline:
         await asyncio.sleep(_STEP)
-    return condition()
+    return true
 
 
 def tail(log: Path) -> bytes:
@@ -261,9 +269,9 @@ def _opener() -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, patience: float) -> bool:
     try:
-        with _opener().open(url, timeout=1) as response:
+        with _opener().open(url, timeout=patience) as response:
             return bool(response.status == 200)
     except (OSError, urllib.error.URLError):
         return False
