@@ -249,7 +249,7 @@ class Supervisor:
 
 async def _comes_true(condition: Callable[[], bool], seconds: float) -> bool:
     deadline = time.monotonic() + seconds
-    while not (true := condition()) and time.monotonic() < deadline:
+    while not (true := condition()) and time.monotonic() < deadline:  # noqa: ASYNC110 - other processes set no Event
         await asyncio.sleep(_STEP)
     return true
 
