@@ -1,0 +1,79 @@
+"""``python -m bench``: run the benchmarks, and put their findings into the documents."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+import click
+from rich import console
+
+from bench import machine, report, rollouts
+from bench.report import Section
+from bench.rollouts import Size
+from patchwright.sandbox import progress
+
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "bench-results"
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
+
+Bench = Callable[[progress.Progress], list[Section]]
+
+
+def _rows(*, quick: bool, profile: Path | None) -> Mapping[str, Bench]:
+    small = Size(40, 10)
+    return {
+        "rollout-200": partial(rollouts.bench, small if quick else Size(200, 20), profile=profile),
+        "rollout-1000": partial(rollouts.bench, small if quick else Size(1000, 100), profile=profile),
+    }
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Measure Patchwright against its budgets."""
+
+
+@main.command()
+@click.argument("names", nargs=-1, metavar="[ROW]...")
+@click.option("--quick", is_flag=True, help="Small fleets and few repetitions: whether it works, not how fast it is.")
+@click.option("--profile", type=click.Path(path_type=Path), help="Write the operator's cProfile here; slows it down.")
+@click.option("--output", type=click.Path(path_type=Path), help="The JSON file; default: bench-results/<time>.json.")
+def run(names: tuple[str, ...], *, quick: bool, profile: Path | None, output: Path | None) -> None:
+    """Run the benchmarks named (default: all) and print their tables, as text and as Markdown.
+
+    The exit code is 1 when a budget was not kept.
+    """
+    rows = _rows(quick=quick, profile=profile)
+    if unknown := set(names) - set(rows):
+        raise click.BadParameter(f"there is no row {', '.join(sorted(unknown))}; there are {', '.join(rows)}")
+    facts, found = machine.facts(), list[Section]()
+    out = console.Console()
+    path = output or RESULTS / f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}.json"
+    for name in names or rows:
+        with progress.shown(console.Console(stderr=True)) as show:
+            sections = rows[name](show)
+        for section in sections:
+            report.show(section, out)
+        found += sections
+        # After each: an hour's work is not lost with the last row.
+        report.save(path, facts, found)
+    click.echo(report.markdown(facts, found))
+    click.echo(f"\nWritten to {path}; `python -m bench publish {path}` puts it into {DOCUMENT.name}.", err=True)
+    sys.exit(0 if all(section.kept for section in found) else 1)
+
+
+@main.command()
+@click.argument("results", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def publish(results: Path) -> None:
+    """Put the tables of a JSON file into docs/benchmarks.md."""
+    text = DOCUMENT.read_text(encoding="utf-8")
+    head, _, rest = text.partition(BEGIN)
+    _, _, tail = rest.partition(END)
+    DOCUMENT.write_text(f"{head}{BEGIN}\n\n{report.markdown(*report.load(results))}\n\n{END}{tail}", encoding="utf-8")
+
+
+main(prog_name="bench")

@@ -1,0 +1,56 @@
+"""Requests by who made them, from the API server's own audit log."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+OURS, WATCHER = "patchwright", "kopf"
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """Requests of one stretch of the log, by kind.
+
+    ``ours`` are those of the operator's work, which its budget is about; ``lease`` those of leader election, which go
+    on whatever it does; ``watches`` those that kopf made to list and watch.
+    """
+
+    ours: Counter[str]
+    lease: Counter[str]
+    watches: Counter[str]
+
+
+def mark(log: Path) -> int:
+    """Give where the log ends now."""
+    return log.stat().st_size
+
+
+def since(log: Path, position: int) -> Requests:
+    """Count the operator's requests after ``position``."""
+    ours, lease, watches = Counter[str](), Counter[str](), Counter[str]()
+    for event in _events(log, position):
+        agent, kind = str(event.get("userAgent", "")), _kind(event)
+        if agent.startswith(f"{OURS}/"):
+            (lease if kind.endswith(" leases") else ours)[kind] += 1
+        elif agent.startswith(WATCHER):
+            watches[kind] += 1
+    return Requests(ours, lease, watches)
+
+
+def _events(log: Path, position: int) -> Iterator[dict[str, Any]]:
+    with log.open("rb") as lines:
+        lines.seek(position)
+        for line in lines:
+            if line.endswith(b"\n"):
+                yield json.loads(line)
+
+
+def _kind(event: dict[str, Any]) -> str:
+    ref = event.get("objectRef") or {}
+    resource = "/".join(part for part in (ref.get("resource", ""), ref.get("subresource", "")) if part)
+    return f"{event['verb']} {resource or event.get('requestURI', '')}"

@@ -1,0 +1,129 @@
+"""The floor: what patching nodes costs when nothing is decided, checked, told or remembered.
+
+For each node it makes the requests that nobody can leave out (cordon, list the pods, create the Job, uncordon), learns
+of the Job's end from one watch of its pods, and keeps so many nodes at work at once. The Jobs are the very ones that
+the operator would create. Whatever the operator takes longer than this is its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from kubernetes import config as kubernetes_config
+from kubernetes.client import configuration
+
+from bench import stage
+from patchwright.api import parse
+from patchwright.domain.actions import JobStep, NodeRef
+from patchwright.domain.model import PatchPolicy, PatchRollout
+from patchwright.domain.nodes import labels
+from patchwright.drivers import script
+
+USER_AGENT = "patchwright-bench-floor"
+_JOBS = f"/apis/batch/v1/namespaces/{stage.NAMESPACE}/jobs"
+_PODS = f"/api/v1/namespaces/{stage.NAMESPACE}/pods"
+_MERGE = {"Content-Type": "application/merge-patch+json"}
+
+
+@dataclass(slots=True)
+class Floor:
+    """One pass over the nodes."""
+
+    session: aiohttp.ClientSession
+    rollout: PatchRollout
+    policy: PatchPolicy
+    done: dict[str, asyncio.Event] = field(default_factory=dict)
+
+    async def run(self, nodes: Sequence[str], parallel: int) -> float:
+        """Patch every node, so many at once; give the seconds it took."""
+        version = (await self._json("GET", _PODS, params=self._mine))["metadata"]["resourceVersion"]
+        watching = asyncio.create_task(self._watch(version))
+        limit = asyncio.Semaphore(parallel)
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for name in nodes:
+                group.create_task(self._one(name, limit))
+        took = time.monotonic() - began
+        watching.cancel()
+        await asyncio.wait({watching})
+        await self._json("DELETE", _JOBS, params=self._mine, json={"propagationPolicy": "Background"})
+        return took
+
+    @property
+    def _mine(self) -> dict[str, str]:
+        return {"labelSelector": f"{labels.ROLLOUT}={self.rollout.uid}"}
+
+    async def _one(self, name: str, limit: asyncio.Semaphore) -> None:
+        done = self.done[name] = asyncio.Event()
+        path = f"/api/v1/nodes/{name}"
+        async with limit:
+            node = await self._json("PATCH", path, headers=_MERGE, json={"spec": {"unschedulable": True}})
+            await self._json("GET", "/api/v1/pods", params={"fieldSelector": f"spec.nodeName={name}"})
+            await self._json("POST", _JOBS, json=self._job(node))
+            await done.wait()
+            await self._json("PATCH", path, headers=_MERGE, json={"spec": {"unschedulable": None}})
+
+    def _job(self, node: dict[str, Any]) -> dict[str, Any]:
+        metadata = node["metadata"]
+        ref = NodeRef(metadata["name"], metadata["uid"], metadata["resourceVersion"])
+        name = f"{self.rollout.key.name}-{ref.name}"
+        return script.render(
+            self.rollout, self.policy, node=ref, step=JobStep.APPLY, name=name, namespace=stage.NAMESPACE
+        )
+
+    async def _watch(self, version: str) -> None:
+        params = {**self._mine, "watch": "true", "resourceVersion": version}
+        async with self.session.get(_PODS, params=params) as response:
+            async for line in response.content:
+                pod = json.loads(line)["object"]
+                if pod.get("status", {}).get("phase") == "Succeeded":
+                    self.done[pod["spec"]["nodeName"]].set()
+
+    async def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
+        async with self.session.request(method, path, **options) as response:
+            body: dict[str, Any] = await response.json()
+            if response.status >= 400:
+                raise RuntimeError(f"{method} {path}: {response.status} {body.get('message')}")
+            return body
+
+
+def run(on: stage.Stage, nodes: Sequence[str], *, parallel: int, name: str) -> float:
+    """Patch ``nodes`` the bare way; give the seconds it took. Its Jobs are gone when it returns."""
+    took = asyncio.run(_run(on, nodes, parallel=parallel, name=name))
+    on.api.wait(f"{_JOBS}?labelSelector={labels.ROLLOUT}={name}", lambda listed: not listed["items"], timeout=300)
+    on.api.wait(f"{_PODS}?labelSelector={labels.ROLLOUT}={name}", lambda listed: not listed["items"], timeout=300)
+    return took
+
+
+async def _run(on: stage.Stage, nodes: Sequence[str], *, parallel: int, name: str) -> float:
+    stamped = {"uid": name, "generation": 1, "creationTimestamp": "2026-11-23T12:00:00Z", "resourceVersion": "1"}
+    policy = stage.policy("floor", max_unavailable=parallel)
+    rollout = stage.rollout(name, policy="floor", version="1.0.1")
+    for manifest in (policy, rollout):
+        manifest["metadata"] |= stamped
+    base, context = _login(on.plane.kubeconfig)
+    connector = aiohttp.TCPConnector(ssl=context, limit=parallel + 1)
+    headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
+    async with aiohttp.ClientSession(
+        base, connector=connector, headers=headers, timeout=aiohttp.ClientTimeout(total=None)
+    ) as session:
+        floor = Floor(session, parse.parse_rollout(rollout), parse.parse_policy(policy))
+        return await floor.run(nodes, parallel)
+
+
+def _login(kubeconfig: Path) -> tuple[str, ssl.SSLContext]:
+    found = configuration.Configuration()
+    kubernetes_config.load_kube_config(  # type: ignore[no-untyped-call] # the library has no types there
+        str(kubeconfig), client_configuration=found
+    )
+    context = ssl.create_default_context(cafile=found.ssl_ca_cert)
+    context.load_cert_chain(found.cert_file, found.key_file)
+    return str(found.host), context
