@@ -158,14 +158,12 @@ def test_an_empty_host_path_mounts_nothing() -> None:
 def test_annotations_say_what_people_want() -> None:
     said = {
         "patchwright.dev/abort": "true",
-        "patchwright.dev/approved": "true",
         "patchwright.dev/retry": "false",
-        "patchwright.dev/revision": "main@sha1:" + "0" * 40,
+        "patchwright.dev/approved-by": "platform-team",
         "somebody.else/abort": "yes",
     }
     found = parse.parse_rollout(live(FULL["PatchRollout"], annotations=said, deletionTimestamp="2026-11-23T12:00:00Z"))
-    assert (found.abort, found.approved, found.retry, found.deleting) == (True, True, False, True)
-    assert found.source_revision == "main@sha1:" + "0" * 40
+    assert (found.abort, found.retry, found.deleting) == (True, False, True)
     # Policies may read our annotations (docs/policy-input.md), and nobody else's.
     assert dict(found.annotations) == {key: value for key, value in said.items() if key.startswith("patchwright.dev/")}
 

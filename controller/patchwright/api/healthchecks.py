@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -14,6 +15,10 @@ from patchwright.domain import expressions, model
 
 _PROBES = ("workloads", "prometheus", "http", "object")
 _DEFAULT = model.HealthCheck("", model.HttpCheck(""))
+# Every drain makes replicas unavailable until they run elsewhere: the workloads check must live longer than that.
+_MOVING = timedelta(minutes=5)
+# A restart of Prometheus must not roll a fleet back.
+_BLIP = timedelta(seconds=30)
 _WAIT_WORDS = (
     "must be as in kubectl wait --for: condition=Ready, condition=Ready=false or jsonpath={.status.phase}=Bound"
 )
@@ -136,11 +141,13 @@ class HealthCheck(WireModel):
     interval: Duration | None = None
     """How often the check is made; left out, `10s`."""
     timeout: Duration | None = None
-    """How long it may stay unhealthy before the wave has failed; new starts are held at once. Left out, `0s`."""
+    """How long it may stay unhealthy before the wave has failed; new starts are held at once. Left out, `30s`, and `5m`
+    for `workloads`."""
     probe_timeout: Duration | None = None
     """How long one measurement may take before it counts as unhealthy; left out, `5s`."""
     baseline: Literal["Block", "Exclude"] | None = None
-    """What was unhealthy before the patch: `Block` (the default) does not start, `Exclude` starts and ignores it."""
+    """What was unhealthy before the patch: `Block` does not start, `Exclude` starts and ignores it. Left out, `Block`,
+    and `Exclude` for `workloads`."""
 
     def domain(self) -> model.HealthCheck:
         """Convert to the domain."""
@@ -150,7 +157,7 @@ class HealthCheck(WireModel):
             self.name,
             probe.domain(),
             interval=given(self.interval, _DEFAULT.interval),
-            timeout=given(self.timeout, _DEFAULT.timeout),
+            timeout=given(self.timeout, _MOVING if self.workloads else _BLIP),
             probe_timeout=given(self.probe_timeout, _DEFAULT.probe_timeout),
-            baseline=model.Baseline(given(self.baseline, _DEFAULT.baseline.value)),
+            baseline=model.Baseline(given(self.baseline, "Exclude" if self.workloads else "Block")),
         )

@@ -19,10 +19,8 @@ from patchwright.errors import Fault, InvalidInput
 
 API_VERSION = f"{GROUP}/{VERSION}"
 ABORT_ANNOTATION = f"{GROUP}/abort"
-APPROVED_ANNOTATION = f"{GROUP}/approved"
 RETRY_ANNOTATION = f"{GROUP}/retry"
 REQUESTED_ANNOTATION = f"{GROUP}/requestedAt"
-REVISION_ANNOTATION = f"{GROUP}/revision"
 # A policy's name is part of the label plan.patchwright.dev/<name>, and labels have at most 63 characters there.
 LONGEST_POLICY_NAME = 63
 
@@ -70,7 +68,7 @@ def parse_rollout(found: Mapping[str, Any]) -> model.PatchRollout:
         InvalidInput: with one fault for each thing that is wrong, and its field path.
     """
     meta, spec = _object(found, PatchRolloutSpec)
-    abort, approved, retry = (meta.flag(name) for name in (ABORT_ANNOTATION, APPROVED_ANNOTATION, RETRY_ANNOTATION))
+    abort, retry = meta.flag(ABORT_ANNOTATION), meta.flag(RETRY_ANNOTATION)
     _refuse(meta.faults)
     change = spec.change.domain()
     return model.PatchRollout(
@@ -84,13 +82,11 @@ def parse_rollout(found: Mapping[str, Any]) -> model.PatchRollout:
         advisories=spec.advisories or (),
         paused=bool(spec.paused),
         abort=abort,
-        approved=approved,
         retry=retry,
         deleting=meta.deleting,
         released_at=spec.released_at,
         labels=meta.sorted_labels,
         annotations=tuple(sorted(pair for pair in meta.annotations.items() if pair[0].startswith(f"{GROUP}/"))),
-        source_revision=meta.annotations.get(REVISION_ANNOTATION) or None,
     )
 
 

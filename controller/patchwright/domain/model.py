@@ -322,7 +322,7 @@ class PatchRollout:
     """One exact change, run once.
 
     Of ``annotations`` only our own are kept: policies may read them.
-    ``change_id`` is the digest of the change (``domain.changes.change_id``); ``abort``, ``approved`` and ``retry`` are
+    ``change_id`` is the digest of the change (``domain.changes.change_id``); ``abort`` and ``retry`` are
     what people say by annotation.
     """
 
@@ -336,10 +336,8 @@ class PatchRollout:
     advisories: tuple[str, ...] = ()
     paused: bool = False
     abort: bool = False
-    approved: bool = False
     retry: bool = False
     deleting: bool = False
     released_at: datetime | None = None
     labels: tuple[tuple[str, str], ...] = ()
     annotations: tuple[tuple[str, str], ...] = ()
-    source_revision: str | None = None
