@@ -108,7 +108,7 @@ def policy(context: Context, candidates: Sequence[Target], *, wave: int, size: i
 def _said(answer: WavePolicy) -> str:
     if answer.decision is None:
         return f"no policy decision: {answer.trouble}"
-    return "policy allows it" if answer.decision.allowed else f"denied: {answer.decision.violations[0].msg}"
+    return "policy allows it" if answer.decision.allowed else f"denied: {answer.decision.first.msg}"
 
 
 def _stale(context: Context, recorded: WavePolicy) -> bool:
@@ -137,7 +137,7 @@ def _no_decision(context: Context, recorded: WavePolicy) -> Gate | None:
 def _denied(context: Context, recorded: WavePolicy) -> Gate:
     decision = recorded.decision
     assert decision is not None
-    first = decision.violations[0]
+    first = decision.first
     more = f" (and {decision.total - 1} more)" if decision.total > 1 else ""
     message = f"denied by {first.rule}: {first.msg}{more}"
     until = decision.wait_until

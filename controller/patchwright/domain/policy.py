@@ -124,6 +124,11 @@ class PolicyDecision:
         return max(known) if known and len(known) == len(ends) else None
 
     @property
+    def first(self) -> Violation:
+        """The worst violation; a status that somebody edited by hand may deny without one."""
+        return self.violations[0] if self.violations else Violation("denied without a reason", self.package)
+
+    @property
     def shown(self) -> tuple[Violation, ...]:
         """The violations for status: the worst, at most ``MAX_VIOLATIONS_IN_STATUS``."""
         return self.violations[:MAX_VIOLATIONS_IN_STATUS]

@@ -88,7 +88,7 @@ def _policy(state: RolloutState, context: Context) -> list[Condition]:
     if decision.allowed:
         text = f"allowed by {decision.package} at {decision.revision}"
         return [Condition("PolicyEvaluated", "True", "Waived" if decision.waived else "Allowed", text)]
-    return [Condition("PolicyEvaluated", "False", "Denied", decision.violations[0].msg)]
+    return [Condition("PolicyEvaluated", "False", "Denied", decision.first.msg)]
 
 
 def _healthy(context: Context) -> list[Condition]:
