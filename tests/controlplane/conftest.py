@@ -10,6 +10,8 @@ from collections.abc import Iterator
 import pytest
 
 from patchwright.sandbox import client, controlplane, progress
+from support import operator_stage
+from support.operator_scene import Scene
 
 _NUMBERS = itertools.count(1)
 
@@ -48,3 +50,23 @@ def fleet(sandbox: controlplane.ControlPlane) -> Iterator[list[str]]:
     names = sandbox.add_nodes(6, prefix=f"fleet-{next(_NUMBERS)}")
     yield names
     sandbox.remove_nodes(names)
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[operator_stage.Stage]:
+    """A control plane of its own with an operator in it: one that acts must not meet the objects of other tests."""
+    found = operator_stage.open_stage(tmp_path_factory.mktemp("operator"))
+    yield found
+    found.close()
+
+
+@pytest.fixture
+def scene(stage: operator_stage.Stage) -> Iterator[Scene]:
+    """Nodes, policies and rollouts of this test alone; every law is checked over all that happened to them."""
+    found = Scene(stage)
+    try:
+        yield found
+    finally:
+        found.clear()
+        found.strike()
+    assert found.faults() == []

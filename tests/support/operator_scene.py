@@ -1,0 +1,351 @@
+"""A scene: one test's own nodes, policies and rollouts on the stage, told apart by a label.
+
+What a scene does is what people do, and the observer is told so; what it asks is what the observer saw.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from patchwright import errors
+from patchwright.sandbox import fleet
+from support import operator_laws, operator_world
+from support.observer import GROUP, SYSTEM, Raw
+from support.operator_process import OperatorProcess
+from support.operator_stage import Stage
+
+IMAGE: Final = "sandbox.patchwright.dev/script:1"
+STATE: Final = "patchwright.dev/state"
+SCENE: Final = "test.patchwright.dev/scene"
+TERMINAL: Final = ("Succeeded", "RolledBack", "Failed", "Denied", "Superseded")
+PLURALS: Final = {
+    "PatchPolicy": "patchpolicies",
+    "PatchRollout": "patchrollouts",
+    "PolicyRepository": "policyrepositories",
+}
+# What would be a bug of ours if it stood in the log.
+_BUGS = re.compile(r"unexpected error|Traceback|never awaited|was never retrieved|Unclosed")
+
+
+def path(kind: str, name: str = "") -> str:
+    """Give the path of one of our objects, or of all of a kind."""
+    return f"{GROUP}/namespaces/{SYSTEM}/{PLURALS[kind]}" + (f"/{name}" if name else "")
+
+
+_NUMBERS = itertools.count(1)
+
+
+class Scene:
+    """One test's nodes, policies and rollouts, and what people do to them."""
+
+    def __init__(self, stage: Stage) -> None:
+        self.stage, self.api, self.observer = stage, stage.api, stage.observer
+        self.name = f"s{next(_NUMBERS)}"
+        self.nodes: list[str] = []
+        self.crashed = False
+        self.jobs_deleted: set[tuple[str, str]] = set()
+        self._namespaces: list[str] = []
+        self._log_from = len(stage.operator.log)
+        self.mark, self.before = self.observer.place()
+        stage.operator.start()
+        stage.operator.await_ready()
+
+    @property
+    def operator(self) -> OperatorProcess:
+        """The first replica."""
+        return self.stage.operator
+
+    # --- what there is --------------------------------------------------------------------------------------------
+
+    def add_nodes(self, count: int, *, prefix: str = "node", **options: Any) -> list[str]:
+        """Create nodes of this scene; give their names."""
+        labels = {SCENE: self.name, **options.pop("labels", {})}
+        names = self.stage.plane.add_nodes(count, prefix=f"{self.name}-{prefix}", labels=labels, **options)
+        self.nodes += names
+        self.observer.until(lambda: all(self.node(name) for name in names), "the nodes being there")
+        return names
+
+    def add_workloads(self, count: int, *, replicas: int = 2, **options: Any) -> str:
+        """Create Deployments that run on this scene's nodes; give their namespace."""
+        if not self._namespaces:
+            self._namespaces.append(self.stage.plane.add_namespace(f"{self.name}-apps"))
+        space = self._namespaces[0]
+        found = fleet.Workloads(count, replicas=replicas, namespace=space, **options)
+        kept = tuple(self._kept_here(each) for each in found.deployments())
+        self.api.create_all(f"/apis/policy/v1/namespaces/{space}/poddisruptionbudgets", found.budgets())
+        self.api.create_all(f"/apis/apps/v1/namespaces/{space}/deployments", kept)
+        self.await_available(space, count * replicas)
+        return space
+
+    def _kept_here(self, deployment: Raw) -> Raw:
+        deployment["spec"]["template"]["spec"]["nodeSelector"] |= {SCENE: self.name}
+        return deployment
+
+    def await_available(self, space: str, pods: int, *, timeout: float = 90.0) -> None:
+        """Wait until so many replicas are available in a namespace."""
+
+        def available(listed: Raw) -> bool:
+            return bool(sum(one["status"].get("availableReplicas", 0) for one in listed["items"]) == pods)
+
+        self.api.wait(f"/apis/apps/v1/namespaces/{space}/deployments", available, timeout=timeout)
+
+    def policy(self, name: str = "", /, *, strategy: Mapping[str, Any] | None = None, **spec: Any) -> str:
+        """Create a PatchPolicy over this scene's nodes; give its name."""
+        name = name or self.name
+        body = self.manifest("PatchPolicy", name, {**self.policy_spec(strategy=strategy), **spec})
+        self.create(body)
+        return name
+
+    def policy_spec(self, *, strategy: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Give the spec of a quick policy over this scene's nodes."""
+        found = {
+            "canary": {"count": 1, "soak": "1s"},
+            "maxUnavailable": "50%",
+            "progressDeadlineSeconds": 60,
+            **(strategy or {}),
+        }
+        return {"target": {"nodes": {"selector": {"matchLabels": {SCENE: self.name}}}}, "strategy": found}
+
+    def rollout(
+        self, version: str, *, policy: str = "", annotations: Mapping[str, str] | None = None, **spec: Any
+    ) -> str:
+        """Create a PatchRollout of a version; give its name."""
+        body = self.rollout_manifest(version, policy=policy, **spec)
+        if annotations:
+            body["metadata"]["annotations"] = dict(annotations)
+        self.create(body)
+        return str(body["metadata"]["name"])
+
+    def rollout_manifest(
+        self,
+        version: str,
+        *,
+        policy: str = "",
+        words: Sequence[str] = (),
+        name: str = "",
+        script: Mapping[str, Any] | None = None,
+        **spec: Any,
+    ) -> Raw:
+        """Give a PatchRollout whose Jobs take a moment."""
+        policy = policy or self.name
+        steps = {
+            "version": version,
+            "image": IMAGE,
+            "apply": {"args": [f"--version={version}", "--duration=200ms", *words]},
+            "rollback": {"args": ["rollback", "--duration=200ms"]},
+            **(script or {}),
+        }
+        body = {"policyRef": {"name": policy}, "change": {"script": steps}, **spec}
+        return self.manifest("PatchRollout", name or f"{policy}-{version}", body)
+
+    def manifest(self, kind: str, name: str, spec: Mapping[str, Any]) -> Raw:
+        """Give one of our objects."""
+        metadata = {"name": name, "namespace": SYSTEM, "labels": {SCENE: self.name}}
+        return {"apiVersion": "patchwright.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": dict(spec)}
+
+    # --- what people do -------------------------------------------------------------------------------------------
+
+    def create(self, body: Raw) -> Raw:
+        """Create one of our objects."""
+        return self.api.create(path(body["kind"]), body)
+
+    def change(self, kind: str, name: str, body: Mapping[str, Any]) -> None:
+        """Merge something into one of our objects, or into a node."""
+        where = f"/api/v1/nodes/{name}" if kind == "Node" else path(kind, name)
+        self.observer.note_person(self.api.patch(where, dict(body)))
+
+    def annotate(self, kind: str, name: str, key: str, value: str | None) -> None:
+        """Set or remove an annotation."""
+        self.change(kind, name, {"metadata": {"annotations": {key: value}}})
+
+    def cordon(self, node: str) -> None:
+        """Cordon a node, as kubectl does."""
+        self.change("Node", node, {"spec": {"unschedulable": True}})
+
+    def uncordon(self, node: str) -> None:
+        """Uncordon a node, as kubectl does."""
+        self.change("Node", node, {"spec": {"unschedulable": None}})
+
+    def delete(self, kind: str, name: str) -> None:
+        """Delete one of our objects."""
+        self.api.delete(path(kind, name))
+
+    # --- what is seen ---------------------------------------------------------------------------------------------
+
+    def node(self, name: str) -> Raw | None:
+        """Give a node as it is."""
+        return self.observer.get("Node", name)
+
+    def record(self, name: str) -> dict[str, Any]:
+        """Give our record on a node, empty when there is none."""
+        node = self.node(name)
+        text = (node or {"metadata": {}})["metadata"].get("annotations", {}).get(STATE, "{}")
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+    def marks(self) -> dict[str, str]:
+        """Give the mark of every node of this scene that has a record."""
+        return {name: record["mark"] for name in self.nodes if (record := self.record(name))}
+
+    def cordoned(self) -> list[str]:
+        """Give this scene's nodes that are cordoned."""
+        return [name for name in self.nodes if (self.node(name) or {"spec": {}})["spec"].get("unschedulable")]
+
+    def installed(self, *, policy: str = "") -> dict[str, str]:
+        """Give which change each node has, by its label."""
+        label = f"plan.patchwright.dev/{policy or self.name}"
+        found = {name: self.node(name) for name in self.nodes}
+        return {
+            n: it["metadata"]["labels"][label] for n, it in found.items() if it and label in it["metadata"]["labels"]
+        }
+
+    def status(self, rollout: str) -> dict[str, Any]:
+        """Give a rollout's status, empty when it has none or is gone."""
+        found = self.observer.get("PatchRollout", rollout)
+        return (found or {}).get("status") or {}
+
+    def phase(self, rollout: str) -> str:
+        """Give a rollout's phase."""
+        return str(self.status(rollout).get("phase", ""))
+
+    def policy_status(self, policy: str = "") -> dict[str, Any]:
+        """Give a policy's status."""
+        found = self.observer.get("PatchPolicy", policy or self.name)
+        return (found or {}).get("status") or {}
+
+    def jobs(self) -> list[Raw]:
+        """Give the patch Jobs on this scene's nodes."""
+        notes = ((one, one["metadata"].get("annotations") or {}) for one in self.observer.all("Job"))
+        return [one for one, note in notes if note.get("patchwright.dev/node") in self.nodes]
+
+    def boot_ids(self) -> dict[str, str]:
+        """Give the boot ID of each node."""
+        found = {name: self.node(name) for name in self.nodes}
+        return {name: it["status"]["nodeInfo"]["bootID"] for name, it in found.items() if it}
+
+    def touched(self, rollout: str) -> list[str]:
+        """Give the nodes that a rollout has begun with, in that order."""
+        return [name for name, record, _ in self._records(rollout) if record["mark"] == "Draining"]
+
+    def uncordoned_with(self, rollout: str) -> dict[str, str]:
+        """Give the boot ID with which each node was called patched."""
+        done = ((name, node) for name, record, node in self._records(rollout) if record["mark"] == "Done")
+        return {name: node["status"]["nodeInfo"]["bootID"] for name, node in done}
+
+    def _records(self, rollout: str) -> Iterator[tuple[str, dict[str, Any], Raw]]:
+        """Give each new mark of a rollout on a node: the node's name, the record, the node."""
+        for change in self.observer.since(self.mark):
+            mine = operator_world.record(change.after) if change.kind == "Node" else {}
+            if change.after is None or mine.get("rollout") != f"{SYSTEM}/{rollout}":
+                continue
+            before = operator_world.record(change.before)
+            if (before.get("mark"), before.get("rolloutUid")) != (mine["mark"], mine["rolloutUid"]):
+                yield change.after["metadata"]["name"], mine, change.after
+
+    def until(self, holds: Callable[[], Any], what: str, *, timeout: float = 120.0) -> Any:
+        """Wait for something to be seen."""
+        return self.observer.until(holds, what, timeout=timeout)
+
+    def until_phase(self, rollout: str, *phases: str, timeout: float = 180.0) -> dict[str, Any]:
+        """Wait for a phase; give the status. A terminal phase that was not waited for is a failure at once."""
+
+        def there() -> dict[str, Any] | None:
+            status = self.status(rollout)
+            if status.get("phase") in phases:
+                return status
+            assert status.get("phase") not in TERMINAL, f"{rollout} is {status['phase']}: {status['message']}"
+            return None
+
+        found = self.observer.until(there, f"{rollout} being {' or '.join(phases)}", timeout=timeout)
+        assert found is not None
+        return found
+
+    def until_message(self, rollout: str, text: str, *, timeout: float = 120.0) -> dict[str, Any]:
+        """Wait until a rollout's sentence holds a text; give the status."""
+        self.until(
+            lambda: text in self.status(rollout).get("message", ""), f"{rollout} saying {text!r}", timeout=timeout
+        )
+        return self.status(rollout)
+
+    def phases(self, rollout: str) -> list[str]:
+        """Give the phases that a rollout went through."""
+        seen: list[str] = []
+        for change in self.observer.since(self.mark):
+            if change.kind == "PatchRollout" and change.thing["metadata"]["name"] == rollout:
+                phase = ((change.after or {}).get("status") or {}).get("phase")
+                if phase and seen[-1:] != [phase]:
+                    seen.append(phase)
+        return seen
+
+    def events(self, reason: str, *, about: str = "") -> list[Raw]:
+        """Give the events with a reason about one object (or any of this scene)."""
+        found = [one for one in self.observer.all("Event") if one.get("reason") == reason]
+        return [one for one in found if (one.get("regarding", {}).get("name", "")) == about or not about]
+
+    def metrics(self) -> str:
+        """Give what the operator's /metrics says."""
+        return self.operator.get("/metrics")[1]
+
+    def metric(self, name: str, **labels: str) -> float | None:
+        """Give the value of one series, ``None`` when there is none."""
+        for line in self.metrics().splitlines():
+            series, _, value = line.rpartition(" ")
+            if series.split("{")[0] == name and all(f'{key}="{text}"' in series for key, text in labels.items()):
+                return float(value)
+        return None
+
+    def kubectl(self, *words: str) -> str:
+        """Run kubectl, and give what it prints."""
+        command = [str(self.stage.plane.binary("kubectl")), "--kubeconfig", str(self.stage.plane.kubeconfig), *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def faults(self) -> list[str]:
+        """Give a sentence for each broken law, and the lines of the operator's log that tell of a bug."""
+        changes = self.observer.since(self.mark)
+        found = operator_laws.broken(self.before, changes, again=frozenset(self.jobs_deleted))
+        if not self.crashed:
+            events = (change.after for change in changes if change.kind == "Event")
+            found += operator_laws.untold(changes, self.name, [one for one in events if one is not None])
+        return found + [line for line in self.operator.log[self._log_from :].splitlines() if _BUGS.search(line)]
+
+    def clear(self) -> None:
+        """Delete what this scene has made; every rollout has to go by itself, finalizer and all."""
+        self.operator.start()
+        for rollout in self._mine("PatchRollout"):
+            self._gone(path("PatchRollout", rollout))
+        self.until(lambda: not self._mine("PatchRollout"), "every deleted rollout being gone")
+        for policy in self._mine("PatchPolicy"):
+            self._gone(path("PatchPolicy", policy))
+        self.observer.settle()
+
+    def strike(self) -> None:
+        """Remove the nodes and namespaces."""
+        for space in self._namespaces:
+            self._gone(f"/api/v1/namespaces/{space}")
+        for name in self.nodes:
+            self._gone(f"/api/v1/nodes/{name}")
+
+    def _mine(self, kind: str) -> list[str]:
+        found = [one["metadata"] for one in self.observer.all(kind)]
+        return [meta["name"] for meta in found if meta.get("labels", {}).get(SCENE) == self.name]
+
+    def _gone(self, where: str) -> None:
+        try:
+            self.api.delete(where)
+        except errors.NotFound:
+            return
+
+
+def pause(seconds: float) -> None:
+    """Let time pass in which something must not happen."""
+    time.sleep(seconds)
