@@ -100,10 +100,6 @@ def _policy(random: Random, nodes: int) -> PatchPolicy:
         progress_deadline=timedelta(seconds=random.choice((60, 300))),
     )
     checks = (HealthCheck("probe", HttpCheck("http://web"), timeout=timedelta(seconds=random.choice((0, 30)))),)
-    windows = (
-        MaintenanceWindow("0 9 * * *", timedelta(minutes=40)),
-        MaintenanceWindow("30 10 * * *", timedelta(hours=9)),
-    )
     return replace(
         POLICY,
         target=replace(POLICY.target, selector=WORKERS),

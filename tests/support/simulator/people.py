@@ -136,6 +136,11 @@ class People:
             change = self.cluster.scenario.change
             self.cluster.ask_for(name, replace(change, version="1.2", image="registry.example/patch:1.2"))
 
+    def another_policy(self, name: str) -> None:
+        """Create a second policy for the same nodes."""
+        spec = self.cluster.scenario.policy
+        self.cluster.server.create(ACTOR, Policy(replace(spec, key=Key(spec.key.namespace, name), uid=f"{name}-uid")))
+
     def delete_policy(self) -> None:
         """Delete the policy."""
         found = self.cluster.server.get(Policy, self.cluster.scenario.policy.key)

@@ -1,0 +1,219 @@
+"""Each law can be broken: a mutant of the operator, or of the world around it, is caught by the law's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from patchwright.domain import backward, budget, endings, gates, names, waves, windows
+from patchwright.domain.actions import JobStep
+from patchwright.domain.actions import Mark as WriteRecord
+from patchwright.domain.model import Canary, MaintenanceWindow, Quantity
+from patchwright.domain.nodes import jobs, marks, procedure
+from patchwright.domain.nodes.record import Mark
+from patchwright.domain.snapshot import Decision
+from patchwright.domain.state import Phase
+from patchwright.domain.targets import Stage, Standing
+from patchwright.pipeline import observe, tell
+from support.simulator import loop
+from support.simulator.cluster import Circumstances, Cluster, Scenario, play
+from support.simulator.fleet import Fleet
+from support.simulator.people import People
+from support.simulator.scenarios import CLEAN, FAILED_CANARY, FLEET, SECOND_WAVE
+
+ONE_BY_ONE = replace(FLEET, strategy=replace(FLEET.strategy, max_unavailable=Quantity(1)))
+Patch = pytest.MonkeyPatch
+Acts = Callable[[Cluster], Sequence[tuple[float, Callable[[], None]]]]
+
+
+def broken(scenario: Scenario, circumstances: Circumstances | None = None) -> set[str]:
+    result = play(replace(scenario, limit=3000), circumstances)
+    return {violation.law.split()[0] for violation in result.violations}
+
+
+def people(*acts: tuple[float, Callable[[People], None]]) -> Acts:
+    return lambda cluster: [(at, lambda act=act: act(People(cluster))) for at, act in acts]  # type: ignore[misc]  # mypy knows no default of a lambda
+
+
+def test_l1_a_budget_that_is_not_kept_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(budget, "room", lambda *args, **kwargs: 100)
+    assert "L1" in broken(replace(CLEAN, policy=ONE_BY_ONE))
+
+
+def test_l2_waves_that_do_not_wait_for_the_canarys_soak_are_caught(monkeypatch: Patch) -> None:
+    real = waves.plan
+
+    def hasty(*args: Any, **kwargs: Any) -> Any:
+        plan = real(*args, **kwargs)
+        return replace(plan, waves=(replace(plan.waves[0], soak_seconds=1.0), *plan.waves[1:]))
+
+    monkeypatch.setattr(waves, "plan", hasty)
+    assert "L2" in broken(CLEAN)
+
+
+def test_l3_going_on_after_too_many_failures_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(backward, "_too_many", lambda context: None)
+    assert "L3" in broken(SECOND_WAVE)
+
+
+def test_l4_calling_a_node_put_back_that_is_not_is_caught(monkeypatch: Patch) -> None:
+    def pretend(self: Any, target: Any, brief: Any, *, why: str) -> Any:
+        return (marks.restored(target, target.record, brief),)
+
+    monkeypatch.setattr(procedure.NodeKind, "put_back", pretend)
+    assert "L4" in broken(FAILED_CANARY)
+
+
+def test_l4_a_job_before_its_record_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(marks, "applying", lambda node, record, brief: replace(record, since=brief.now))
+    assert "L4" in broken(CLEAN)
+
+
+def test_l5_uncordoning_what_a_person_cordoned_is_caught(monkeypatch: Patch) -> None:
+    real = marks.done
+
+    def rude(*args: Any, **kwargs: Any) -> Any:
+        return replace(real(*args, **kwargs), keep_cordon=False)
+
+    monkeypatch.setattr(marks, "done", rude)
+    monkeypatch.setattr(jobs, "_recordon", lambda node, record, stage: None)
+    hands = people((3.0, lambda who: who.uncordon("node-01")), (3.5, lambda who: who.cordon("node-01")))
+    assert "L5" in broken(replace(CLEAN, people=hands))
+
+
+def test_l5_taking_a_node_that_a_person_cordoned_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(procedure, "_condition", lambda node: None)
+    assert "L5" in broken(replace(CLEAN, people=people((2.0, lambda who: who.cordon("node-09")))))
+
+
+def test_l6_ending_before_the_marks_are_removed_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(endings, "_release", lambda context, forget: ())
+    assert "L6" in broken(CLEAN)
+
+
+def test_l6_ending_before_the_jobs_are_gone_is_caught(monkeypatch: Patch) -> None:
+    real = observe.snapshot
+    monkeypatch.setattr(observe, "snapshot", lambda *args, **kwargs: replace(real(*args, **kwargs), jobs_left=0))
+    assert "L6" in broken(CLEAN)
+
+
+def test_l7_starting_when_the_window_is_over_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(windows, "fits", lambda found, needed, now: True)
+    policy = replace(FLEET, windows=(MaintenanceWindow("0 9 * * *", timedelta(seconds=70)),))
+    assert "L7" in broken(replace(CLEAN, policy=policy))
+
+
+def test_l8_starting_without_asking_policy_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(gates, "policy", lambda context, candidates, *, wave, size: None)
+    assert "L8" in broken(CLEAN)
+
+
+def test_l8_an_answer_about_another_revision_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(gates, "_stale", lambda context, recorded: False)
+    pinned = people((100.0, lambda who: who.pin("rev-2")))
+    assert "L8" in broken(replace(CLEAN, policy=ONE_BY_ONE, people=pinned))
+
+
+def test_l9_forgetting_what_failed_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(endings, "_remember", lambda context: ())
+    assert "L9" in broken(FAILED_CANARY)
+
+
+def test_l9_trying_again_what_failed_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(observe, "_remembered", lambda case, rollout: "")
+
+    def again(who: People) -> None:
+        who.cluster.ask_for("kernel-2", who.cluster.scenario.change)
+
+    assert "L9" in broken(replace(FAILED_CANARY, people=people((300.0, again))))
+
+
+def test_l10_taking_a_node_from_another_rollout_is_caught(monkeypatch: Patch) -> None:
+    real = procedure.NodeKind.stand
+
+    def greedy(self: Any, target: Any, brief: Any) -> Standing:
+        if target.record is not None and target.record.rollout_uid != brief.rollout.uid:
+            return Standing(Stage.FRESH, "Pending")
+        return real(self, target, brief)
+
+    monkeypatch.setattr(procedure.NodeKind, "stand", greedy)
+    monkeypatch.setattr(observe, "_conflict", lambda *args: "")
+
+    def second(who: People) -> None:
+        who.cluster.ask_for("kernel-2", replace(who.cluster.scenario.change, version="1.2"), policy_name="kernel-too")
+
+    hands = people((0.5, lambda who: who.another_policy("kernel-too")), (1.0, second))
+    assert "L10" in broken(replace(CLEAN, people=hands))
+
+
+def test_l11_saying_nothing_is_caught(monkeypatch: Patch) -> None:
+    real = endings.succeed
+
+    def silent(context: Any) -> Any:
+        decision = real(context)
+        return replace(decision, state=replace(decision.state, message=""))
+
+    monkeypatch.setattr(endings, "succeed", silent)
+    assert "L11" in broken(CLEAN)
+
+
+def test_l11_not_telling_the_end_is_caught(monkeypatch: Patch) -> None:
+    real = tell.rollout
+
+    async def discreet(journal: Any, case: Any, before: Any, after: Any) -> None:
+        if after.phase is not Phase.SUCCEEDED:
+            await real(journal, case, before, after)
+
+    monkeypatch.setattr(tell, "rollout", discreet)
+    assert "L11" in broken(CLEAN)
+
+
+def forgetful(monkeypatch: Patch) -> None:
+    """Have operators see a Job only three seconds after its creation, as if they did not read their own writes."""
+    real = Fleet._jobs
+
+    def late(self: Fleet) -> Any:
+        seen = real(self).items()
+        return {
+            key: [job for job in found if loop.now() - job.created_at > timedelta(seconds=3)] for key, found in seen
+        }
+
+    monkeypatch.setattr(Fleet, "_jobs", late)
+
+
+def test_l12_names_that_differ_at_every_attempt_are_caught(monkeypatch: Patch) -> None:
+    count = iter(range(100_000))
+    monkeypatch.setattr(names, "job", lambda rollout, node, step: f"{node}-{step}-{next(count)}")
+    forgetful(monkeypatch)
+    assert "L12" in broken(replace(CLEAN, nodes=4))
+
+
+def test_l12_names_that_are_the_same_at_every_attempt_make_a_repetition_harmless(monkeypatch: Patch) -> None:
+    forgetful(monkeypatch)
+    assert not broken(replace(CLEAN, nodes=4))
+
+
+def test_a_rollout_that_never_ends_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(endings, "finish", lambda context: Decision(context.state))
+    assert "End" in broken(CLEAN)
+
+
+def test_two_package_managers_at_once_are_caught(monkeypatch: Patch) -> None:
+    def impatient(self: Any, target: Any, brief: Any, *, why: str) -> Any:
+        record = replace(target.record, mark=Mark.REVERTING, since=brief.now)
+        return WriteRecord(target.ref, record), jobs.start(target, brief, JobStep.ROLLBACK)
+
+    real = jobs._unsettled
+    monkeypatch.setattr(jobs, "_unsettled", lambda standing: replace(real(standing), settled=True))
+    monkeypatch.setattr(procedure.NodeKind, "put_back", impatient)
+    aborted = people((4.5, lambda who: who.rollout(abort=True)))
+    assert "L4" in broken(replace(CLEAN, people=aborted))
+
+
+def test_waiting_for_a_canary_without_a_soak_breaks_no_law() -> None:
+    policy = replace(FLEET, strategy=replace(FLEET.strategy, canary=Canary(soak=timedelta(0))))
+    assert not broken(replace(CLEAN, policy=policy))
