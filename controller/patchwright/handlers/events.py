@@ -14,6 +14,7 @@ from typing import Any, Protocol
 import kopf
 
 from patchwright.domain.model import Key
+from patchwright.handlers import memoryless
 
 GROUP, VERSION = "patchwright.dev", "v1alpha1"
 OURS = "patchwright.dev/rollout"
@@ -79,6 +80,8 @@ async def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.watching.label_selectors["batch", "v1", "jobs"] = OURS
     settings.watching.label_selectors["", "v1", "pods"] = OURS  # never all pods: 20,000 of them are not ours
     settings.watching.chunk_size = 500
+    settings.persistence.diffbase_storage = memoryless.NoDiffBase()
+    settings.persistence.progress_storage = memoryless.NoProgress()
     settings.queueing.idle_timeout = 1.0  # one worker per node and event: with 5,000 nodes they must not linger
 
 
