@@ -1,0 +1,229 @@
+"""``decide`` over any snapshot: the laws that hold for a single decision, whatever the world looks like."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from patchwright.domain import windows
+from patchwright.domain.actions import Action, Cordon, Mark, NodeRef, Uncordon
+from patchwright.domain.decide import decide
+from patchwright.domain.model import FailurePolicy, Quantity
+from patchwright.domain.nodes import record
+from patchwright.domain.nodes.view import NodeView
+from patchwright.domain.snapshot import Decision, Snapshot
+from patchwright.domain.state import TERMINAL
+from support.builders import ROLLOUT_UID
+from support.strategies import snapshots
+
+SETTINGS = settings(max_examples=100, deadline=None)
+AWAY = frozenset(record.Mark) - {record.Mark.DONE, record.Mark.RESTORED}
+
+
+def done_by(decision: Decision) -> list[Action]:
+    return [action for batch in decision.batches for action in batch]
+
+
+def nodes(snapshot: Snapshot) -> dict[str, NodeView]:
+    found = {target.uid: target for target in snapshot.targets}
+    assert all(isinstance(target, NodeView) for target in found.values())
+    return found  # type: ignore[return-value]  # every target of these snapshots is a node
+
+
+def is_ours(node: NodeView) -> bool:
+    return node.record is not None and node.record.rollout_uid == ROLLOUT_UID
+
+
+def started(snapshot: Snapshot, decision: Decision) -> list[NodeView]:
+    """Give the nodes that are newly touched: cordoned for this rollout, whose record they did not carry."""
+    by_uid = nodes(snapshot)
+    cordons = [by_uid[action.node.uid] for action in done_by(decision) if isinstance(action, Cordon)]
+    return [node for node in cordons if not is_ours(node)]
+
+
+def unavailable(node: NodeView) -> bool:
+    """Tell it independently of the survey."""
+    out = node.record is not None and is_ours(node) and node.record.mark in AWAY
+    return out or node.unschedulable or not node.ready
+
+
+def limit(quantity: Quantity, total: int) -> int:
+    if not quantity.percent:
+        return quantity.value
+    return max(1, total * quantity.value // 100) if quantity.value else 0
+
+
+@SETTINGS
+@given(snapshots())
+def test_the_same_snapshot_gives_the_same_decision(snapshot: Snapshot) -> None:
+    assert decide(snapshot) == decide(snapshot)
+
+
+@SETTINGS
+@given(snapshots(), st.randoms(use_true_random=False))
+def test_the_order_in_which_nodes_are_listed_changes_nothing_that_is_done(snapshot: Snapshot, random: object) -> None:
+    shuffled = list(snapshot.targets)
+    random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis types it as Random only under its own plugin
+    one, other = decide(snapshot), decide(replace(snapshot, targets=tuple(shuffled)))
+    assert sorted(map(repr, one.batches)) == sorted(map(repr, other.batches))
+    assert (one.state.phase, one.state.wave, one.state.counts) == (
+        other.state.phase,
+        other.state.wave,
+        other.state.counts,
+    )
+
+
+@SETTINGS
+@given(snapshots())
+def test_only_nodes_that_nobody_else_has_to_do_with_are_started(snapshot: Snapshot) -> None:
+    for node in started(snapshot, decide(snapshot)):
+        assert node.record is None
+        assert not node.record_fault
+        assert node.ready
+        assert not node.unschedulable
+        assert not any((node.foreign, node.opted_out, node.paused, node.deleting))
+
+
+@SETTINGS
+@given(snapshots())
+def test_what_is_not_ours_is_not_touched(snapshot: Snapshot) -> None:
+    by_uid = nodes(snapshot)
+    decision = decide(snapshot)
+    begun = {node.uid for node in started(snapshot, decision)}
+    for action in done_by(decision):
+        ref = getattr(action, "node", None)
+        if isinstance(ref, NodeRef) and ref.uid not in begun:
+            assert is_ours(by_uid[ref.uid])
+
+
+@SETTINGS
+@given(snapshots())
+def test_no_more_start_than_there_is_room_for(snapshot: Snapshot) -> None:
+    begun = started(snapshot, decide(snapshot))
+    away = sum(unavailable(node) for node in nodes(snapshot).values())
+    total = len(snapshot.targets)
+    assert not begun or away + len(begun) <= limit(snapshot.policy.strategy.max_unavailable, total)
+
+
+@SETTINGS
+@given(snapshots())
+def test_no_wave_grows_beyond_its_plan_and_nothing_starts_in_another(snapshot: Snapshot) -> None:
+    begun = started(snapshot, decide(snapshot))
+    if not begun:
+        return
+    plan, wave = snapshot.state.plan, snapshot.state.wave
+    assert plan is not None
+    size = plan.waves[min(wave, len(plan.waves) - 1)].size
+    members = [n for n in nodes(snapshot).values() if is_ours(n) and n.record is not None and n.record.wave == wave]
+    assert size is None or len(members) + len(begun) <= size
+    for action in done_by(decide(snapshot)):
+        if isinstance(action, Cordon) and action.node.uid in {node.uid for node in begun}:
+            assert action.record.wave == wave
+
+
+@SETTINGS
+@given(snapshots())
+def test_nothing_new_starts_once_it_is_halted_paused_superseded_or_over(snapshot: Snapshot) -> None:
+    state, rollout, policy = snapshot.state, snapshot.rollout, snapshot.policy
+    stops = (
+        state.cause or state.outcome or state.phase in TERMINAL or snapshot.superseded_by,
+        rollout.paused or rollout.abort or rollout.deleting or policy.suspend or policy.deleting,
+        not windows.opening(policy.windows, now=snapshot.now).open,
+    )
+    assert not (any(stops) and started(snapshot, decide(snapshot)))
+
+
+@SETTINGS
+@given(snapshots())
+def test_nothing_new_starts_without_an_allowed_recorded_decision_of_the_pinned_revision(snapshot: Snapshot) -> None:
+    if not started(snapshot, decide(snapshot)):
+        return
+    recorded = snapshot.state.policy
+    assert recorded is not None
+    assert recorded.wave == snapshot.state.wave
+    if recorded.decision is None:
+        assert snapshot.policy.policy.failure_policy is FailurePolicy.IGNORE
+    else:
+        assert recorded.decision.allowed
+        assert recorded.decision.revision == snapshot.revision
+
+
+@SETTINGS
+@given(snapshots())
+def test_domains_and_control_planes_take_turns(snapshot: Snapshot) -> None:
+    begun = started(snapshot, decide(snapshot))
+    lone = [node for node in begun if node.order.one_at_a_time]
+    others = [node for node in nodes(snapshot).values() if node.order.one_at_a_time and unavailable(node)]
+    assert len(lone) + (len(others) if lone else 0) <= 1
+    if snapshot.policy.strategy.topology_key:
+        assert len({node.order.domain for node in begun}) <= 1
+
+
+@SETTINGS
+@given(snapshots())
+def test_only_a_cordon_that_its_record_claims_is_taken_away(snapshot: Snapshot) -> None:
+    by_uid = nodes(snapshot)
+    for action in done_by(decide(snapshot)):
+        if isinstance(action, Uncordon):
+            known = by_uid[action.node.uid].record
+            assert known is not None
+            assert known.rollout_uid == ROLLOUT_UID
+            assert action.keep_cordon or known.cordoned
+
+
+@SETTINGS
+@given(snapshots())
+def test_a_record_that_is_written_can_be_read_and_never_forgets_where_it_came_from(snapshot: Snapshot) -> None:
+    by_uid = nodes(snapshot)
+    for action in done_by(decide(snapshot)):
+        if isinstance(action, Cordon | Mark | Uncordon) and action.record is not None:
+            assert record.decode(record.encode(action.record)) == action.record
+            known = by_uid[action.node.uid].record
+            if known is not None:
+                assert action.record.previous == known.previous
+                assert action.record.wave == known.wave
+                assert action.record.applied or not known.applied
+                assert action.record.failed or not known.failed
+
+
+@SETTINGS
+@given(snapshots())
+def test_every_node_has_one_batch_at_most_and_every_write_its_preconditions(snapshot: Snapshot) -> None:
+    by_uid = nodes(snapshot)
+    seen: set[str] = set()
+    for batch in decide(snapshot).batches:
+        refs = {ref for action in batch if isinstance(ref := getattr(action, "node", None), NodeRef)}
+        assert len(refs) <= 1
+        for ref in refs:
+            assert ref.uid not in seen
+            assert ref == by_uid[ref.uid].ref
+            seen.add(ref.uid)
+
+
+@SETTINGS
+@given(snapshots())
+def test_every_decision_is_told_in_a_sentence(snapshot: Snapshot) -> None:
+    decision = decide(snapshot)
+    if snapshot.state.phase in TERMINAL or decision.state.outcome:
+        return
+    assert decision.state.message
+    assert "None" not in decision.state.message
+    assert len(decision.state.message) <= 1024
+    ready = [found for found in decision.state.conditions if found.type == "Ready"]
+    assert [found.message for found in ready] == [decision.state.message]
+
+
+@SETTINGS
+@given(snapshots())
+def test_a_terminal_phase_is_reached_only_when_nothing_of_ours_is_left_but_the_quarantined(snapshot: Snapshot) -> None:
+    decision = decide(snapshot)
+    if snapshot.state.phase in TERMINAL or decision.state.phase not in TERMINAL:
+        return
+    assert snapshot.jobs_left == 0
+    for node in nodes(snapshot).values():
+        if is_ours(node):
+            assert node.record is not None
+            assert node.record.mark is record.Mark.QUARANTINED
+            assert not snapshot.rollout.deleting
