@@ -146,7 +146,7 @@ async def adapters(
     server = await stack.enter_async_context(BundleServer(host=settings.bundle_host, port=settings.bundle_port))
     engine = await stack.enter_async_context(OpaPolicyEngine(settings.opa_url, token=settings.opa_token))
     journal = await stack.enter_async_context(KubeJournal(api, metrics, identity=settings.identity))
-    probes = Probes(api.client, clock, operator_namespace=settings.namespace)
+    probes = Probes(api, clock, operator_namespace=settings.namespace)
     stack.push_async_callback(probes.close)
     fleet = KubeFleet(api, caches.fleet, drivers={"script": script.render})
     rollouts = KubeRollouts(api, caches.rollouts)
