@@ -6,6 +6,7 @@ import click
 
 from patchwright import __version__
 from patchwright.cli.crds import crds
+from patchwright.cli.demo import demo
 from patchwright.cli.operator import operator
 from patchwright.cli.sandbox import sandbox
 
@@ -17,5 +18,6 @@ def main() -> None:
 
 
 main.add_command(crds)
+main.add_command(demo)
 main.add_command(operator)
 main.add_command(sandbox)

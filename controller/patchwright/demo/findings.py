@@ -1,0 +1,131 @@
+"""Whether a story ended as it should: every claim of the demo is a comparison of what the API server says.
+
+Pure: raw objects in, sentences about what differs out. No sentence means that all is as it should be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final
+
+from patchwright.demo.cluster import Raw, name_of
+from patchwright.domain.nodes import labels
+
+STATE: Final = "patchwright.dev/state"
+_SHOWN = 5
+
+
+def ended(rollout: Raw | None, name: str, *, phase: str, reason: str = "") -> Iterator[str]:
+    """Compare how a rollout ended, and why."""
+    if rollout is None:
+        yield f"there is no PatchRollout {name}"
+        return
+    status = rollout.get("status") or {}
+    seen, cause = status.get("phase"), (status.get("cause") or {}).get("reason", "")
+    if seen != phase:
+        yield f"{name} is {seen} instead of {phase}: {status.get('message', '')}"
+    elif reason and cause != reason:
+        yield f"{name} is {phase} for the reason {cause} instead of {reason}"
+
+
+def installed(nodes: Sequence[Raw], policy: str, change: str) -> Iterator[str]:
+    """Every node must carry the label that says what is installed."""
+    label = f"plan.patchwright.dev/{policy}"
+    without = [name_of(node) for node in nodes if node["metadata"]["labels"].get(label) != change]
+    if without:
+        yield f"{len(without)} of {len(nodes)} nodes do not have the new version: {listed(without)}"
+
+
+def leftovers(nodes: Sequence[Raw], jobs: Sequence[Raw]) -> Iterator[str]:
+    """L6: no cordon, no annotation and no Job of ours may be left."""
+    cordoned = [name_of(node) for node in nodes if node["spec"].get("unschedulable")]
+    marked = [name_of(node) for node in nodes if STATE in (node["metadata"].get("annotations") or {})]
+    if cordoned:
+        yield f"still cordoned: {listed(cordoned)}"
+    if marked:
+        yield f"still carry the annotation {STATE}: {listed(marked)}"
+    if jobs:
+        yield f"patch Jobs are left: {listed([name_of(job) for job in jobs])}"
+
+
+def unchanged(before: Sequence[Raw], after: Sequence[Raw]) -> Iterator[str]:
+    """Every node must be exactly what it was: labels, annotations, taints, cordon, system."""
+    old = {name_of(node): _essence(node) for node in before}
+    new = {name_of(node): _essence(node) for node in after}
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name):
+            parts = [part for part in _PARTS if (old.get(name) or {}).get(part) != (new.get(name) or {}).get(part)]
+            yield f"node {name} is not what it was before: {', '.join(parts)}"
+
+
+def contained(exposed: Collection[str], canaries: int) -> Iterator[str]:
+    """No more nodes than the canary may ever have seen a bad version; one at least, or nothing was tried."""
+    if not exposed:
+        yield "the bad version was tried on no node at all"
+    if len(exposed) > canaries:
+        yield f"{len(exposed)} nodes were exposed to the bad version, more than the {canaries} canaries"
+
+
+def untouched(exposed: Collection[str]) -> Iterator[str]:
+    """No node may have been touched."""
+    if exposed:
+        yield f"{len(exposed)} nodes were touched: {listed(sorted(exposed))}"
+
+
+def canary_first(exposed: dict[str, float], canaries: int, *, passed_at: float | None) -> Iterator[str]:
+    """L2: until the canaries had passed, no other node may have been touched."""
+    if passed_at is None:
+        yield "the canary was never seen to pass"
+        return
+    early = [name for name, at in exposed.items() if at < passed_at]
+    if len(early) > canaries:
+        yield f"{len(early)} nodes were touched before the {canaries} canaries had passed"
+
+
+def remembered(policy: Raw, *, change: str, version: str) -> Iterator[str]:
+    """L9: the policy must remember what failed."""
+    known = (policy.get("status") or {}).get("failedChanges") or []
+    if not any(one["changeID"] == change and one.get("version") == version for one in known):
+        yield f"PatchPolicy {name_of(policy)} does not remember version {version} as failed"
+
+
+def refused(rollout: Raw | None, *, rule: str, commit: str) -> Iterator[str]:
+    """L8: the refusal must be that of this rule, of the Rego of this very commit."""
+    decision = ((rollout or {}).get("status") or {}).get("policy") or {}
+    rules = [violation.get("rule") for violation in decision.get("violations") or ()]
+    if rules != [rule]:
+        yield f"the rules that refused are {listed([str(each) for each in rules])} instead of {rule}"
+    if not str(decision.get("revision", "")).endswith(commit):
+        yield f"policy of revision {decision.get('revision')} decided instead of {commit[:7]}"
+
+
+def healthy(agents: Raw) -> Iterator[str]:
+    """The agents on all nodes must run again."""
+    status = agents.get("status") or {}
+    desired, available = status.get("desiredNumberScheduled", 0), status.get("numberAvailable", 0)
+    if available < desired or not desired:
+        yield f"DaemonSet {name_of(agents)} has {available} of {desired} pods available"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Give the first names, and how many more there are."""
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more or "none"
+
+
+_PARTS: Final = ("labels", "annotations", "taints", "cordon", "system")
+
+
+def _essence(node: Raw) -> dict[str, object]:
+    metadata, spec = node["metadata"], node["spec"]
+    info = node["status"].get("nodeInfo") or {}
+    return {
+        "labels": metadata.get("labels") or {},
+        "annotations": {k: v for k, v in (metadata.get("annotations") or {}).items() if k.startswith(_OURS)},
+        "taints": sorted((taint["key"], taint["effect"]) for taint in spec.get("taints") or ()),
+        "cordon": bool(spec.get("unschedulable")),
+        "system": (info.get("kernelVersion"), info.get("osImage")),
+    }
+
+
+_OURS: Final = labels.ROLLOUT.partition("/")[0] + "/"

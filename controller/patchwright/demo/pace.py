@@ -1,0 +1,57 @@
+"""What the demo shortens: production values of the example repository become values for a demo of minutes.
+
+Nothing else is changed, and it is no secret: it is the second commit of the demo's repository, with a diff to read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+_POLICY: Final = "fleet/policies/security-updates.yaml"
+_PARAMETERS: Final = "rego/parameters.yaml"
+
+SUBJECT: Final = "For the demo: seconds instead of hours"
+BODY: Final = """\
+Soaks, the health check's patience and the least canary soak that the policy
+asks for are cut down to seconds, the maintenance window is always open, and
+the freeze at the end of the year is lifted. Sizes, budgets and rules stay.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Replace ``old``, which is in the file ``times`` times exactly, by ``new``."""
+
+    path: str
+    old: str
+    new: str
+    times: int = 1
+
+
+EDITS: Final = (
+    Edit(_POLICY, "      soak: 30m\n", "      soak: 6s\n"),
+    Edit(_POLICY, "soak: 15m}", "soak: 2s}", times=3),
+    Edit(_POLICY, 'start: "0 22 * * MON-FRI"', 'start: "* * * * *"'),
+    Edit(_POLICY, "      interval: 10s\n", "      interval: 1s\n"),
+    Edit(_POLICY, "      timeout: 2m\n", "      timeout: 3s\n"),
+    Edit(_PARAMETERS, "minimumSoakSeconds: 1800", "minimumSoakSeconds: 5"),
+    Edit(_PARAMETERS, 'start: "2026-12-18T18:00:00+01:00"', 'start: "2020-12-18T18:00:00+01:00"'),
+    Edit(_PARAMETERS, 'end: "2027-01-04T06:00:00+01:00"', 'end: "2021-01-04T06:00:00+01:00"'),
+)
+
+
+def shortened(files: Mapping[str, str]) -> dict[str, str]:
+    """Give the files that change, as they are in the demo.
+
+    Raises:
+        ValueError: the example and the edits no longer fit together; a test sees that before a user does.
+    """
+    found: dict[str, str] = {}
+    for edit in EDITS:
+        text = found.get(edit.path, files[edit.path])
+        if text.count(edit.old) != edit.times:
+            raise ValueError(f"{edit.path} has {edit.old!r} {text.count(edit.old)} times and not {edit.times}")
+        found[edit.path] = text.replace(edit.old, edit.new)
+    return found
