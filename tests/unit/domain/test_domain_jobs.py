@@ -309,6 +309,15 @@ def test_a_restored_node_is_uncordoned_and_gets_the_label_it_had_before() -> Non
         assert (back.record.mark, back.record.failed) == (Mark.RESTORED, True)
 
 
+def test_a_restored_node_tells_why_it_failed_and_no_longer_what_was_on_it() -> None:
+    for failed, told in ((True, "exit code 1"), (False, "")):
+        message = "exit code 1" if failed else "version 3.0.15 is on it"
+        made = node().record(Mark.REVERTING, failed=failed, message=message).succeeded(JobStep.ROLLBACK)
+        back = finish(stand(made)).record
+        assert back is not None
+        assert back.message == told
+
+
 def test_a_node_that_a_person_cordoned_meanwhile_is_restored_under_that_cordon() -> None:
     made = node().record(Mark.REVERTING, cordoned=False).cordoned().succeeded(JobStep.ROLLBACK)
     assert finish(stand(made)).keep_cordon

@@ -91,7 +91,9 @@ def done(node: NodeView, record: Record, brief: Brief, *, message: str) -> Uncor
 
 def restored(node: NodeView, record: Record, brief: Brief) -> Uncordon:
     """Uncordon a node that was put back, and label it with what was on it before."""
-    after = replace(record, mark=Mark.RESTORED, since=brief.now, cordoned=False)
+    # Why it failed stays; what a healthy node said about the new version is true no longer.
+    message = record.message if record.failed else ""
+    after = replace(record, mark=Mark.RESTORED, since=brief.now, message=message, cordoned=False)
     return Uncordon(
         node.ref, after, keep_cordon=not record.cordoned, label=(label(brief.policy.key.name), record.previous)
     )
