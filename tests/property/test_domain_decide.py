@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from patchwright.domain import windows
@@ -18,7 +18,8 @@ from patchwright.domain.state import TERMINAL
 from support.builders import ROLLOUT_UID
 from support.strategies import snapshots
 
-SETTINGS = settings(max_examples=100, deadline=None)
+# A whole fleet takes a while to make up, the more so beside other tests.
+SETTINGS = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 AWAY = frozenset(record.Mark) - {record.Mark.DONE, record.Mark.RESTORED}
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from patchwright.domain import waves
@@ -21,7 +21,8 @@ from support import builders
 from support.builders import NOW, ago
 from support.strategies import answers, drains, pod_lists, quantities, records
 
-SETTINGS = settings(max_examples=200, deadline=None)
+# Drawing is slow beside other tests on few cores; that is not what is tried here.
+SETTINGS = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 MINUTE = timedelta(minutes=1)
 # Where clocks are changed: by an hour, by half of one, by two, at midnight; and where they are not.
 CHANGES = {
@@ -56,7 +57,7 @@ def opens(hour: int, minute: int, day: int | None, *, zone: ZoneInfo, at: dateti
     return False
 
 
-@settings(max_examples=150, deadline=None)
+@SETTINGS
 @given(data=st.data())
 def test_a_window_is_open_exactly_when_the_calendar_says_so(data: st.DataObject) -> None:
     name = data.draw(st.sampled_from(sorted(CHANGES)), label="zone")

@@ -326,3 +326,11 @@ def test_a_node_that_a_person_cordoned_meanwhile_is_restored_under_that_cordon()
 def test_forward_and_back_are_told_apart() -> None:
     assert (stand(APPLYING).stage, stand(REVERTING).stage) == (Stage.WORKING, Stage.RESTORING)
     assert stand(APPLYING).since == ago(1)
+
+
+@pytest.mark.parametrize(("failed", "kept"), [(True, "exit code 1"), (False, "")])
+def test_what_a_restored_node_says_is_why_it_failed_and_not_what_was_on_it(failed: bool, kept: str) -> None:
+    made = node().record(Mark.REVERTING, failed=failed, message="exit code 1").succeeded(JobStep.ROLLBACK)
+    back = finish(stand(made)).record
+    assert back is not None
+    assert back.message == kept

@@ -274,3 +274,9 @@ def test_it_is_available_when_it_takes_pods_whoever_is_to_blame_if_not() -> None
     assert node().view.available
     assert not node().cordoned().view.available
     assert not node().not_ready().view.available
+
+
+def test_a_cordon_that_the_record_does_not_claim_stays_when_a_node_is_given_back() -> None:
+    (undo,) = put_back(node().record(Mark.DRAINING, cordoned=False).cordoned())
+    assert isinstance(undo, Uncordon)
+    assert undo.keep_cordon
