@@ -16,6 +16,9 @@ from patchwright.domain.policy import PolicyDecision
 from patchwright.domain.targets import Counts, Note
 
 NOTES_KEPT = 50
+# What status holds of one target's message. It is cut here already: a state that is never equal to what was read back
+# of it would be written again every second.
+NOTE_MESSAGE_KEPT = 256
 
 
 class Phase(StrEnum):

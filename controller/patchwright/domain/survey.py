@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from patchwright.domain.state import NOTES_KEPT, RolloutState
+from patchwright.domain.state import NOTE_MESSAGE_KEPT, NOTES_KEPT, RolloutState
 from patchwright.domain.targets import Brief, Counts, Note, Order, Stage, Standing, Target, TargetKind
 
 # A tuple, because what follows from it has an order, and a set's differs from one process to the next.
@@ -99,9 +99,8 @@ def take(targets: Iterable[Target], kind: TargetKind, brief: Brief, state: Rollo
 
 
 def _vanished(gone: Note) -> Note:
-    return Note(
-        gone.name, gone.uid, "Vanished", gone.wave, "Vanished", f"{gone.name} vanished while {gone.step}", gone.since
-    )
+    message = f"{gone.name} vanished while {gone.step}"
+    return Note(gone.name, gone.uid, "Vanished", gone.wave, "Vanished", message[:NOTE_MESSAGE_KEPT], gone.since)
 
 
 def _stripped(gone: Note) -> Note:
@@ -109,7 +108,7 @@ def _stripped(gone: Note) -> Note:
         f"the annotation patchwright.dev/state of {gone.name} was removed or changed by hand while {gone.step}; "
         "check what is on it and uncordon it"
     )
-    return Note(gone.name, gone.uid, "StateLost", gone.wave, "StateLost", message, gone.since)
+    return Note(gone.name, gone.uid, "StateLost", gone.wave, "StateLost", message[:NOTE_MESSAGE_KEPT], gone.since)
 
 
 def note(stand: Stand) -> Note:
@@ -121,7 +120,7 @@ def note(stand: Stand) -> Note:
         standing.step,
         standing.wave,
         standing.reason,
-        standing.message,
+        standing.message[:NOTE_MESSAGE_KEPT],
         standing.since,
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from patchwright.api.rolloutstate import state_to_status, status_to_state
 from patchwright.domain import survey
 from patchwright.domain.actions import Cordon, ListPods
 from patchwright.domain.nodes.procedure import NodeKind
@@ -58,3 +59,12 @@ def test_the_first_answer_for_a_rollout_that_has_begun_is_taken_only_for_its_wav
     state = {"wave": 1, "policy": allowed(1, seconds=9)}
     found = deciding(node("n01").record(Mark.DONE), *nodes(4)[1:], state=state, answer=allowed(-1))
     assert found.state.policy == allowed(1, seconds=9)
+
+
+# A state that is never equal to what was read back of it is written again and again.
+def test_a_long_message_makes_no_state_that_status_cannot_hold() -> None:
+    long = node("n" * 253)
+    bad = long.record(Mark.FAILED, wave=1, message="x" * 400, reason="ApplyFailed")
+    for made, state in (([bad], {"wave": 1}), ([], {"wave": 1, "in_flight": (noted(long, wave=1),)})):
+        found = deciding(*made, node("n02"), state=state, policy=policy(failure_threshold=9)).state
+        assert status_to_state(state_to_status(found, now=NOW)) == found
