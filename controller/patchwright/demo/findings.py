@@ -5,14 +5,29 @@ Pure: raw objects in, sentences about what differs out. No sentence means that a
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
-from typing import Final
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Self
 
 from patchwright.demo.cluster import Raw, name_of
 from patchwright.domain.nodes import labels
 
 STATE: Final = "patchwright.dev/state"
-_SHOWN = 5
+INSTALLED: Final = "plan.patchwright.dev/"
+_SHOWN: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Something that the demo says of the cluster; ``faults`` is what speaks against it."""
+
+    sentence: str
+    faults: tuple[str, ...]
+
+    @classmethod
+    def of(cls, sentence: str, faults: Iterable[str]) -> Self:
+        """Look, now."""
+        return cls(sentence, tuple(faults))
 
 
 def ended(rollout: Raw | None, name: str, *, phase: str, reason: str = "") -> Iterator[str]:
@@ -30,7 +45,7 @@ def ended(rollout: Raw | None, name: str, *, phase: str, reason: str = "") -> It
 
 def installed(nodes: Sequence[Raw], policy: str, change: str) -> Iterator[str]:
     """Every node must carry the label that says what is installed."""
-    label = f"plan.patchwright.dev/{policy}"
+    label = f"{INSTALLED}{policy}"
     without = [name_of(node) for node in nodes if node["metadata"]["labels"].get(label) != change]
     if without:
         yield f"{len(without)} of {len(nodes)} nodes do not have the new version: {listed(without)}"
@@ -72,7 +87,7 @@ def untouched(exposed: Collection[str]) -> Iterator[str]:
         yield f"{len(exposed)} nodes were touched: {listed(sorted(exposed))}"
 
 
-def canary_first(exposed: dict[str, float], canaries: int, *, passed_at: float | None) -> Iterator[str]:
+def canary_first(exposed: Mapping[str, float], canaries: int, *, passed_at: float | None) -> Iterator[str]:
     """L2: until the canaries had passed, no other node may have been touched."""
     if passed_at is None:
         yield "the canary was never seen to pass"

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 from typing import Final
 
 from rich import box, live, table, text
 from rich import console as rich_console
 
+from patchwright.demo.findings import Claim
 from patchwright.demo.telling import Cell, Glance, steps_line
 
 _LOG_WIDTH: Final = 140
@@ -27,14 +28,23 @@ _STYLES: Final = {
     Cell.RESTORING: ("◨", "magenta"),
     Cell.CORDONED: ("□", "dim yellow"),
 }
-_PHASES: Final = {"Succeeded": "bold green", "Denied": "bold red", "Failed": "bold red", "RolledBack": "bold magenta"}
+_GOOD, _BAD, _WORK = "bold green", "bold red", "cyan"
+_PHASES: Final = {
+    "Succeeded": _GOOD,
+    "Denied": _BAD,
+    "Failed": _BAD,
+    "RollingBack": "magenta",
+    "RolledBack": "bold magenta",
+    "Soaking": "yellow",
+}
+# As wide as the longest phase.
+_MARK_WIDTH: Final = 16
 
 
 class Mark(StrEnum):
-    """What a line is about."""
+    """What a line is about, when it is not about a phase."""
 
     GIT = "git"
-    PHASE = "phase"
     NODE = "node"
     POLICY = "policy"
     GOOD = "ok"
@@ -44,11 +54,10 @@ class Mark(StrEnum):
 
 _MARKS: Final = {
     Mark.GIT: "blue",
-    Mark.PHASE: "cyan",
     Mark.NODE: "magenta",
     Mark.POLICY: "yellow",
-    Mark.GOOD: "bold green",
-    Mark.BAD: "bold red",
+    Mark.GOOD: _GOOD,
+    Mark.BAD: _BAD,
     Mark.HINT: "dim",
 }
 
@@ -74,16 +83,32 @@ class Screen:
         self.console.print(text.Text(title, "bold"))
         self.console.print(text.Text(what, "dim"), soft_wrap=not self.lively)
 
-    def line(self, mark: Mark, sentence: str, *, style: str = "") -> None:
+    def line(self, mark: Mark, sentence: str) -> None:
         """Print a line that stays."""
+        self._line(mark, sentence, _MARKS[mark])
+
+    def phase(self, now: Glance) -> None:
+        """Print where a rollout is."""
+        self._line(now.phase, now.message, _PHASES.get(now.phase, _WORK))
+
+    def claims(self, claims: Iterable[Claim]) -> None:
+        """Print what was looked at, and how it is."""
+        for claim in claims:
+            if not claim.faults:
+                self.line(Mark.GOOD, claim.sentence)
+            for fault in claim.faults:
+                self.line(Mark.BAD, fault)
+
+    def _line(self, mark: str, sentence: str, style: str) -> None:
         elapsed = f"{time.monotonic() - self._began:6.1f}s"
         if not self.lively:
-            self.console.print(f"{elapsed}  {mark:<7} {sentence}", soft_wrap=True, markup=False)
+            self.console.print(f"{elapsed}  {mark:<{_MARK_WIDTH}} {sentence}", soft_wrap=True, markup=False)
             return
         grid = table.Table.grid(padding=(0, 1))
-        for column in ({"style": "dim"}, {"width": 7}, {"overflow": "fold"}):
-            grid.add_column(**column)
-        grid.add_row(elapsed, text.Text(mark, _MARKS[mark]), text.Text(sentence, style or _PHASES.get("", "")))
+        grid.add_column(style="dim")
+        grid.add_column(width=_MARK_WIDTH)
+        grid.add_column(overflow="fold")
+        grid.add_row(elapsed, text.Text(mark, style), text.Text(sentence))
         self.console.print(grid)
 
     @contextlib.contextmanager
@@ -112,7 +137,7 @@ class Screen:
 
 def _picture(now: Glance, zones: Mapping[str, Sequence[Cell]], *, seconds: float) -> rich_console.Group:
     head = text.Text.assemble(
-        (now.phase, _PHASES.get(now.phase, "bold cyan")), "  ", now.numbers, (f"  {seconds:.0f} s", "dim")
+        (now.phase, _PHASES.get(now.phase, _WORK)), "  ", now.numbers, (f"  {seconds:.0f} s", "dim")
     )
     rows = [_zone(name, cells) for name, cells in zones.items()]
     seen = [cell for cell in Cell if any(cell in cells for cells in zones.values())]
@@ -132,5 +157,5 @@ def summary() -> table.Table:
         found.add_column(column, overflow="fold")
     found.add_column("Nodes touched", justify="right")
     found.add_column("Took", justify="right")
-    found.add_column("")
+    found.add_column("As expected")
     return found

@@ -17,8 +17,8 @@ from rich import console as rich_console
 from patchwright.demo import screen as screens
 from patchwright.demo import stories
 from patchwright.demo.screen import Mark, Screen
-from patchwright.demo.site import NODES, REPOSITORY, WORKLOADS, Site
-from patchwright.demo.stories import Result, Stage
+from patchwright.demo.site import REPOSITORY, Plan, Site
+from patchwright.demo.stage import Result, Stage
 from patchwright.demo.witness import Witness
 from patchwright.sandbox import progress
 
@@ -33,87 +33,104 @@ class Stopped(BaseException):
         self.code = 128 + number
 
 
-def run(*, keep: bool, command: str) -> int:
+def run(plan: Plan, command: str) -> int:
     """Play everything; give the exit code. ``command`` is how the reader calls patchwright."""
     screen = Screen()
-    began = time.monotonic()
     with _signals():
         try:
-            return _play(screen, keep=keep, command=command, began=began)
+            return _play(screen, plan, command)
         except (KeyboardInterrupt, Stopped) as stop:
-            screen.line(Mark.HINT, "Stopped on request; nothing is left running.")
+            screen.line(Mark.HINT, "Stopped, as you asked; nothing is left running.")
             return stop.code if isinstance(stop, Stopped) else 128 + signal.SIGINT
 
 
-def _play(screen: Screen, *, keep: bool, command: str, began: float) -> int:
+def _play(screen: Screen, plan: Plan, command: str) -> int:
+    began = time.monotonic()
     screen.heading(
-        "Patchwright demo", f"A real control plane with {NODES} nodes in 3 zones, a real Git server, the operator."
+        "Patchwright: a commit patches a fleet",
+        f"On this machine: a real Kubernetes control plane, {plan.nodes} imitated nodes, a Git server, the operator.",
     )
     with contextlib.ExitStack() as stack:
         with progress.shown(rich_console.Console(stderr=True)) as show:
-            site = stack.enter_context(Site(keep=keep, show=show))
+            site = stack.enter_context(Site(plan, show))
         witness = stack.enter_context(Witness(site.plane.kubeconfig))
         _introduce(screen, site)
-        stage = Stage(site.cluster, site.desk, witness, screen)
-        results = [story(stage) for story in stories.ALL]
+        results = _stories(Stage(site.cluster, site.desk, witness, screen))
+        good = len(results) == len(stories.ALL) and not any(result.differences for result in results)
         _summarise(screen, results, seconds=time.monotonic() - began)
-        good = not any(result.differences for result in results)
         if not good:
             _keep_log(screen, site)
-        if keep:
+        if plan.keep:
             site.detach()
             _look_around(screen, site, command)
-    if not keep:
-        screen.line(Mark.HINT, f"Everything is stopped. `{command} demo --keep` leaves it up to look around.")
+    if not plan.keep:
+        screen.line(Mark.HINT, f"All of it is stopped. To look around afterwards: {command} demo --keep")
     return 0 if good else 1
 
 
 def _introduce(screen: Screen, site: Site) -> None:
-    now = site.plane.status
-    assert now is not None
+    plan = site.plan
     screen.line(
         Mark.HINT,
-        f"API server {now.api_url}: {NODES} nodes in 3 zones, {WORKLOADS} Deployments with a "
-        f"PodDisruptionBudget each, an agent on every node",
+        f"Ready: {plan.nodes} nodes in 3 zones, an agent on each, {plan.workloads} Deployments with budgets.",
     )
-    screen.line(Mark.GIT, f"{site.ready.git_url} holds examples/policy-repo; its second commit says what is shortened")
     screen.line(
-        Mark.HINT, f"operator: process {site.ready.operator_pid}, follows it with PolicyRepository {REPOSITORY}"
+        Mark.GIT, f"{site.ready.git_url} holds examples/policy-repo; its second commit shortens the waiting times"
     )
+    screen.line(
+        Mark.HINT,
+        f"The operator (process {site.ready.operator_pid}) follows its branch main, by PolicyRepository {REPOSITORY}.",
+    )
+
+
+def _stories(stage: Stage) -> list[Result]:
+    """Play the stories, up to the first that does not end as it should: the next ones would be no use."""
+    results: list[Result] = []
+    for story in stories.ALL:
+        results.append(story(stage))
+        if results[-1].differences:
+            break
+    return results
 
 
 def _summarise(screen: Screen, results: Sequence[Result], *, seconds: float) -> None:
     found = screens.summary()
     for each in results:
-        verdict = "[red]differs[/]" if each.differences else "[green]as it should[/]"
+        verdict = "[red]no[/]" if each.differences else "[green]yes[/]"
         found.add_row(each.title, each.expected, each.seen, str(each.touched), f"{each.seconds:.0f} s", verdict)
     screen.blank()
     screen.show(found)
     for each in results:
         for difference in each.differences:
             screen.line(Mark.BAD, f"{each.title}: {difference}")
-    screen.line(Mark.HINT, f"{seconds:.0f} s in all, the start of the sandbox included.")
+    missing = len(stories.ALL) - len(results)
+    if missing:
+        screen.line(Mark.BAD, f"{missing} of {len(stories.ALL)} stories were not played after that")
+    screen.line(Mark.HINT, f"It took {seconds:.0f} s, the start of the control plane included.")
 
 
 def _keep_log(screen: Screen, site: Site) -> None:
-    with tempfile.NamedTemporaryFile("w", prefix="patchwright-demo-", suffix=".log", delete=False) as kept:
+    with tempfile.NamedTemporaryFile("w", prefix="patchwright-operator-", suffix=".log", delete=False) as kept:
         kept.write(site.operator_log.read_text(errors="replace"))
-    screen.line(Mark.BAD, f"The operator's log is kept: {kept.name}")
+    screen.line(Mark.BAD, f"the operator's log is kept in {kept.name}")
 
 
 def _look_around(screen: Screen, site: Site, command: str) -> None:
+    clone = site.desk.directory
     lines = (
         "",
-        "Everything is still up. To look around:",
-        f'  eval "$({command} sandbox env --name {site.name})"     # KUBECONFIG, and kubectl on the PATH',
+        "Everything is still up. In another shell, or in this one:",
+        f'  eval "$({command} sandbox env --name {site.name})"      # sets KUBECONFIG, and PATH to find kubectl',
         "  kubectl get patchrollouts -A -w",
         "  kubectl describe patchrollout -n patchwright-system acme-cni-1.9.0",
-        "  kubectl get patchpolicy -n patchwright-system security-updates -o yaml      # status.failedChanges",
+        "  kubectl get patchpolicy -n patchwright-system security-updates -o jsonpath='{.status.failedChanges}'",
         "  kubectl get nodes -L plan.patchwright.dev/security-updates,topology.kubernetes.io/zone",
         f"  tail -f {site.operator_log}",
-        "To merge something of your own:",
-        f"  git clone {site.ready.git_url} && cd fleet-patching     # commit to main and push; README.md says how",
-        "To stop it all:",
+        "",
+        "Merge something yourself: copy a file in fleet/rollouts, give it another name and version, and push.",
+        f"  git clone {site.ready.git_url}      # or use the clone in {clone}",
+        "",
+        "Stop all of it:",
         f"  {command} sandbox down --name {site.name}",
     )
     for line in lines:
@@ -136,9 +153,8 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 
 def command_line() -> str:
-    """Give how the reader calls this program: as he did, or by its path below the working directory."""
-    path = Path(sys.argv[0])
-    with contextlib.suppress(ValueError):
-        path = path.resolve().relative_to(Path.cwd())
-        return str(path) if len(path.parts) > 1 else f"./{path}"
+    """Give how the reader calls this program: by its path below the working directory, where it has one."""
+    path = Path(sys.argv[0]).resolve()
+    if path.is_relative_to(Path.cwd()):
+        return str(path.relative_to(Path.cwd()))
     return str(path)

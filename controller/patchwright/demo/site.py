@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
@@ -24,25 +25,38 @@ from patchwright.demo import attendant, desk, examples, pace
 from patchwright.demo.cluster import AGENT, NAMESPACE, PLATFORM, Cluster
 from patchwright.sandbox import controlplane, errors, fleet, paths, progress, state
 
-NODES: Final = 60
-WORKLOADS: Final = 12
 REPOSITORY: Final = "fleet"
 _SHOP: Final = "shop"
 _READY_TIMEOUT: Final = 60.0
 _STOP_TIMEOUT: Final = 20.0
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What the scene is to be: ``effects`` are rules for what patches do, None for the demo's own."""
+
+    nodes: int = 60
+    keep: bool = False
+    effects: Path | None = None
+
+    @property
+    def workloads(self) -> int:
+        """How many Deployments run there: so many that a drain meets some."""
+        return max(1, self.nodes // 5)
+
+
 class Site:
     """The whole scene, as a context manager; ``keep`` decides whether it may be left running with ``detach``."""
 
-    def __init__(self, *, keep: bool, show: progress.Progress) -> None:
+    def __init__(self, plan: Plan, show: progress.Progress) -> None:
+        self.plan = plan
         self.name = f"demo-{secrets.token_hex(3)}"
         self._show = show
         # Named only if it may be kept: a named sandbox leaves its folder behind when we are killed.
         self.plane = controlplane.ControlPlane(
-            paths.sandbox_directory(self.name) if keep else None,
+            paths.sandbox_directory(self.name) if plan.keep else None,
             name=self.name,
-            effects=Path(__file__).parent / "effects.yaml",
+            effects=plan.effects or Path(__file__).parent / "effects.yaml",
             show=show,
         )
         self.home = Path(tempfile.mkdtemp(prefix="patchwright-demo-"))
@@ -79,9 +93,9 @@ class Site:
         for namespace in (NAMESPACE, PLATFORM, _SHOP):
             self.plane.add_namespace(namespace)
         self._start_attendant()
-        self.plane.add_nodes(NODES)
+        self.plane.add_nodes(self.plan.nodes)
         self.plane.api.create(f"/apis/apps/v1/namespaces/{PLATFORM}/daemonsets", _agent())
-        self.plane.add_workloads(fleet.Workloads(WORKLOADS, namespace=_SHOP, prefix="service"))
+        self.plane.add_workloads(fleet.Workloads(self.plan.workloads, namespace=_SHOP, prefix="service"))
         self._await_attendant()
         self.desk = self._first_pushes()
         self._follow()

@@ -121,13 +121,22 @@ class Bar:
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
         """Leave the finished steps on the screen."""
+        if value is None:
+            self._finish()
         self._progress.stop()
 
     def step(self, sentence: str, total: int | None = None) -> None:
         """Begin a line of its own."""
-        if self._task is not None:
-            self._progress.stop_task(self._task)
+        self._finish()
         self._task = self._progress.add_task(sentence, total=total, detail="")
+
+    def _finish(self) -> None:
+        if self._task is None:
+            return
+        if self._progress.tasks[self._task].total is None:
+            # Of how many parts nobody knew; now it is over, and a bar that still runs would say otherwise.
+            self._progress.update(self._task, total=1, completed=1)
+        self._progress.stop_task(self._task)
 
     def advance(self, detail: str = "") -> None:
         """Move the bar."""

@@ -1,0 +1,168 @@
+"""What the stories are played on: merge something, watch what comes of it, tell how it ended."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from patchwright.demo import telling
+from patchwright.demo.cluster import Cluster, Raw, change_id, uid_of
+from patchwright.demo.desk import Desk, Merge
+from patchwright.demo.findings import INSTALLED, Claim
+from patchwright.demo.screen import Mark, Screen
+from patchwright.demo.site import REPOSITORY
+from patchwright.demo.telling import Glance
+from patchwright.demo.witness import Witness
+from patchwright.domain.state import TERMINAL
+
+PERIOD: Final = 0.25
+# Much longer than it takes: a busy machine must not make a good demo fail.
+_PATIENCE: Final = 240.0
+# Without a picture, how often a new sentence within one phase is worth a line.
+_QUIET: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a story went; ``differences`` is empty when it went as it should."""
+
+    title: str
+    expected: str
+    seen: str
+    touched: int
+    seconds: float
+    differences: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class Run:
+    """One rollout, watched to its end.
+
+    ``exposed`` are the nodes on which its change was applied, with the time; ``canary_passed`` is when the first wave
+    after the canary was seen.
+    """
+
+    name: str
+    rollout: Raw | None = None
+    exposed: dict[str, float] = field(default_factory=dict)
+    canary_passed: float | None = None
+
+    @property
+    def status(self) -> Raw:
+        """Give its status."""
+        return (self.rollout or {}).get("status") or {}
+
+    @property
+    def phase(self) -> str:
+        """Give its phase."""
+        return str(self.status.get("phase", "never created"))
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """A story that has begun."""
+
+    title: str
+    began: float
+    screen: Screen
+
+    def end(
+        self, expected: str, seen: str, claims: Sequence[Claim], touched: int, *, told_already: Sequence[Claim] = ()
+    ) -> Result:
+        """Print the claims, and give the result with everything that differs."""
+        self.screen.claims(claims)
+        differences = tuple(fault for claim in (*told_already, *claims) for fault in claim.faults)
+        return Result(self.title, expected, seen, touched, time.monotonic() - self.began, differences)
+
+
+class Stage:
+    """The cluster, a person at a desk, a witness, and a screen."""
+
+    def __init__(self, cluster: Cluster, person: Desk, witness: Witness, screen: Screen) -> None:
+        self.cluster = cluster
+        self.screen = screen
+        self._person = person
+        self._witness = witness
+        self._number = 0
+
+    def begin(self, title: str, what: str) -> Told:
+        """Begin a story."""
+        self.screen.heading(title, what)
+        return Told(title, time.monotonic(), self.screen)
+
+    def merge(self, branch: str, manifest: str, *, file: str, subject: str) -> Merge:
+        """Merge a pull request that adds one rollout, and wait until the operator has applied that commit."""
+        self._number += 1
+        merged = self._person.pull_request(self._number, branch, {file: manifest}, subject=subject)
+        pushed = time.monotonic()
+        self.screen.line(Mark.GIT, f'pull request #{self._number} is merged to main: {merged.short} "{subject}"')
+        if self._await_applied(merged):
+            took = time.monotonic() - pushed
+            self.screen.line(Mark.GIT, f"commit {merged.short} with {file} is applied, {took:.1f} s after the push")
+        return merged
+
+    def watch(self, name: str) -> Run:
+        """Follow a rollout to its end, or until patience ends."""
+        run, watching = Run(name), _Watching(self.cluster, self.screen)
+        with self.screen.picture():
+            while time.monotonic() - watching.began < _PATIENCE and run.phase not in TERMINAL:
+                run.rollout = self.cluster.rollout(name)
+                if run.rollout is not None:
+                    watching.look(run, run.rollout)
+                time.sleep(PERIOD)
+        if run.rollout is not None:
+            run.exposed = self._witness.exposed(uid_of(run.rollout))
+        return run
+
+    def _await_applied(self, merged: Merge) -> bool:
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            status = (self.cluster.repository(REPOSITORY) or {}).get("status") or {}
+            if str(status.get("lastAppliedRevision", "")).endswith(merged.commit):
+                return True
+            if str(status.get("lastAttemptedRevision", "")).endswith(merged.commit) and (why := _stalled(status)):
+                self.screen.line(Mark.BAD, f"PolicyRepository {REPOSITORY}: {why}")
+                return False
+            time.sleep(0.1)
+        self.screen.line(Mark.BAD, f"PolicyRepository {REPOSITORY} did not apply {merged.short}")
+        return False
+
+
+class _Watching:
+    """One rollout, and what was told of it already."""
+
+    def __init__(self, cluster: Cluster, screen: Screen) -> None:
+        self.began = time.monotonic()
+        self._cluster = cluster
+        self._screen = screen
+        self._events: set[str] = set()
+        self._told: Glance | None = None
+        self._told_at = self.began
+
+    def look(self, run: Run, rollout: Raw) -> None:
+        """Tell what is new."""
+        now = telling.glance(rollout)
+        if run.canary_passed is None and now.wave not in ("", "canary"):
+            run.canary_passed = time.monotonic()
+        for sentence in telling.news(self._cluster.events(), rollout, self._events):
+            self._screen.line(Mark.NODE, sentence)
+        if self._worth_a_line(now):
+            self._screen.phase(now)
+            self._told, self._told_at = now, time.monotonic()
+        if self._screen.lively:
+            label = f"{INSTALLED}{rollout['spec']['policyRef']['name']}"
+            zones = telling.cells(self._cluster.nodes(), label=label, change=change_id(rollout))
+            self._screen.paint(now, zones, since=self.began)
+
+    def _worth_a_line(self, now: Glance) -> bool:
+        if self._told is None or self._told.chapter != now.chapter:
+            return bool(now.message)
+        quiet = time.monotonic() - self._told_at > _QUIET
+        return not self._screen.lively and self._told.message != now.message and quiet
+
+
+def _stalled(status: Raw) -> str:
+    found = [each for each in status.get("conditions") or () if each["type"] == "Stalled" and each["status"] == "True"]
+    return str(found[0]["message"]) if found else ""
