@@ -104,7 +104,7 @@ def halt(world: World, change: Change) -> Iterator[str]:
 def restore(world: World, change: Change) -> Iterator[str]:
     """L4: written ahead, and put back exactly; nothing is done to a node on which somebody's pods still run."""
     if change.kind == "Job" and change.before is None and change.after is not None:
-        yield from _job(world, change.after)
+        yield from _job(world, change.after, change.at)
     if change.kind != "Node" or change.before is None or change.after is None or change.gap:
         return
     before, after = record(change.before), record(change.after)
@@ -120,19 +120,21 @@ def restore(world: World, change: Change) -> Iterator[str]:
         yield f"{name} was put back with the label {found}, not {after.get('previous')}"
 
 
-def _job(world: World, job: Raw) -> Iterator[str]:
+def _job(world: World, job: Raw, job_at: float) -> Iterator[str]:
     labels, notes = job["metadata"].get("labels") or {}, job["metadata"].get("annotations") or {}
     if ROLLOUT not in labels:
         return
-    step, name = labels[STEP], notes[NODE]
-    node = next((one for one in world.all("Node") if one["metadata"]["uid"] == notes["patchwright.dev/node-uid"]), None)
+    step, name, uid = labels[STEP], notes[NODE], notes["patchwright.dev/node-uid"]
+    if job_at - world.disturbed.get(uid, 0.0) < GRACE:
+        return
+    node = next((one for one in world.all("Node") if one["metadata"]["uid"] == uid), None)
     mine = record(node)
     if mine.get("rolloutUid") != labels[ROLLOUT]:
         yield f"the {step} Job of {name} was created without a record of its rollout on the node"
     elif mine["mark"] not in AHEAD[step]:
         yield f"the {step} Job of {name} was created while its record said {mine['mark']}"
     left = [pod["metadata"]["name"] for pod in world.all("Pod") if _in_the_way(pod, name)]
-    if left and not _undrained(world, labels[ROLLOUT]) and not world.theirs & {_uid(node)}:
+    if left and not _undrained(world, labels[ROLLOUT]):
         yield f"the {step} Job of {name} was created while {', '.join(left)} ran there"
 
 
@@ -341,7 +343,3 @@ def untold(changes: Iterable[Change], scene: str, events: Iterable[Raw]) -> list
 
 def _name(change: Change) -> str:
     return str(change.thing["metadata"]["name"])
-
-
-def _uid(node: Raw | None) -> str:
-    return str((node or {"metadata": {"uid": ""}})["metadata"]["uid"])

@@ -137,7 +137,7 @@ class Scene:
         steps = {
             "version": version,
             "image": IMAGE,
-            "apply": {"args": [f"--version={version}", "--duration=200ms", *words]},
+            "apply": {"args": [f"--version={version}", *words, "--duration=200ms"]},  # the first of a kind counts
             "rollback": {"args": ["rollback", "--duration=200ms"]},
             **(script or {}),
         }
@@ -175,6 +175,22 @@ class Scene:
     def delete(self, kind: str, name: str) -> None:
         """Delete one of our objects."""
         self.api.delete(path(kind, name))
+
+    def foreign_job(self, node: str) -> str:
+        """Create an unfinished Job as system-upgrade-controller would; give its path."""
+        jobs = f"/apis/batch/v1/namespaces/{SYSTEM}/jobs"
+        pod = {"restartPolicy": "Never", "containers": [{"name": "upgrade", "image": IMAGE}]}
+        # A Job that is suspended has no pod, and is not finished either.
+        spec = {"suspend": True, "template": {"spec": pod}}
+        metadata = {"name": f"{self.name}-suc", "labels": {"upgrade.cattle.io/node": node}}
+        self.api.create(jobs, {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec})
+        return f"{jobs}/{metadata['name']}"
+
+    def restart(self) -> None:
+        """Stop the operator in an orderly way, and start it again."""
+        assert self.operator.stop() == 0
+        self.operator.start()
+        self.operator.await_ready()
 
     # --- what is seen ---------------------------------------------------------------------------------------------
 
@@ -223,6 +239,11 @@ class Scene:
         """Give the patch Jobs on this scene's nodes."""
         notes = ((one, one["metadata"].get("annotations") or {}) for one in self.observer.all("Job"))
         return [one for one, note in notes if note.get("patchwright.dev/node") in self.nodes]
+
+    def leaving(self, space: str) -> list[str]:
+        """Give the pods of a namespace that are being deleted."""
+        found = (one["metadata"] for one in self.observer.all("Pod"))
+        return [meta["name"] for meta in found if meta["namespace"] == space and "deletionTimestamp" in meta]
 
     def boot_ids(self) -> dict[str, str]:
         """Give the boot ID of each node."""

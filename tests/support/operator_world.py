@@ -85,6 +85,8 @@ class World:
     given_up: set[str] = field(default_factory=set)
     succeeded: set[tuple[str, str, str]] = field(default_factory=set)
     old_policies: dict[str, tuple[float, Raw]] = field(default_factory=dict)
+    # When a person last wrote a node, or it was deleted: what the operator does at that moment it did not know of.
+    disturbed: dict[str, float] = field(default_factory=dict)
 
     def all(self, kind: str) -> list[Raw]:
         """Give every object of a kind."""
@@ -130,6 +132,8 @@ class World:
             self.sick[uid] = change.at
         if record(after).get("mark") == "Quarantined":
             self.given_up.add(change.thing["metadata"]["name"])
+        if change.people or after is None:
+            self.disturbed[uid] = change.at
         self._cordon(uid, change)
 
     def _cordon(self, uid: str, change: Change) -> None:

@@ -9,6 +9,7 @@ from patchwright.domain.health import CheckState
 from patchwright.domain.model import PatchPolicy
 from patchwright.domain.nodes.view import EvictionAttempt, PodList
 from patchwright.domain.state import RolloutState, WavePolicy
+from patchwright.domain.targets import Note
 
 
 @dataclass(slots=True)
@@ -21,7 +22,11 @@ class NodeFacts:
 
 @dataclass(slots=True)
 class Facts:
-    """The facts of one rollout; ``nodes`` is keyed by node UID."""
+    """The facts of one rollout; ``nodes`` is keyed by node UID.
+
+    ``in_flight`` is what the last round found at work, ``None`` before the first: status may say so a second later, and
+    a node that vanished in that second would not be missed.
+    """
 
     observing_since: datetime
     nodes: dict[str, NodeFacts] = field(default_factory=dict)
@@ -32,6 +37,7 @@ class Facts:
     saved_at: datetime | None = None
     trouble: str = ""
     jobs_deleted_at: datetime | None = None
+    in_flight: tuple[Note, ...] | None = None
 
     def node(self, uid: str) -> NodeFacts:
         """Give the facts of one node, empty ones at first."""

@@ -27,7 +27,7 @@ def snapshot(
         observing_since=facts.observing_since,
         rollout=rollout,
         policy=policy,
-        state=case.state,
+        state=case.state if facts.in_flight is None else replace(case.state, in_flight=facts.in_flight),
         kind=_KIND,
         targets=_targets(world.fleet, rollout, policy, facts),
         checks=checks(policy, facts),

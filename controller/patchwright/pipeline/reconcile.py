@@ -14,7 +14,7 @@ from patchwright import errors, ports
 from patchwright.domain import decide as engine
 from patchwright.domain import health
 from patchwright.domain.model import Key, NodeTarget, PatchPolicy
-from patchwright.domain.snapshot import Decision, Snapshot
+from patchwright.domain.snapshot import Decision
 from patchwright.domain.state import TERMINAL, Condition, Phase, RolloutState
 from patchwright.pipeline import act, observe, probe, tell
 from patchwright.pipeline.facts import Facts
@@ -69,9 +69,11 @@ class Reconciler:
         snapshot = observe.snapshot(world, case, rollout=case.rollout, policy=policy, facts=facts, now=now)
         decision = engine.decide(snapshot)
         await self._save(case, decision.state, facts, now=now, begins=decision.begins)
-        report = await act.Executor(world, case, snapshot, facts).run(decision.batches)
+        facts.in_flight = decision.state.in_flight
+        # A policy that is gone has a rollback Job to be rendered all the same.
+        report = await act.Executor(world, replace(case, policy=policy), snapshot, facts).run(decision.batches)
         facts.trouble = report.refused
-        return self._next(decision, report, snapshot, now)
+        return self._next(decision, report, case, now)
 
     async def measure(self, key: Key) -> tuple[bool, timedelta]:
         """Make the health checks of a rollout that are due.
@@ -91,17 +93,17 @@ class Reconciler:
         due = health.next_measurement(observe.checks(case.policy, facts), now=now)
         return changed, max(AGAIN, due - now) if due else IDLE
 
-    def _next(self, decision: Decision, report: act.Report, snapshot: Snapshot, now: datetime) -> timedelta:
+    def _next(self, decision: Decision, report: act.Report, case: ports.Case, now: datetime) -> timedelta:
         if report.retry_after is not None:
             return timedelta(seconds=report.retry_after)
         if report.acted or decision.again:
             return AGAIN
-        if decision.state.phase in TERMINAL and not snapshot.rollout.deleting:
+        if decision.state.phase in TERMINAL and not case.deleting:
             return IDLE
         waits = [IDLE, *([decision.wake - now] if decision.wake else [])]
         if decision.state.outcome is not None:
             waits.append(act.DELETE_AGAIN)
-        if _unsaved(snapshot.state, decision.state):
+        if _unsaved(case.state, decision.state):
             waits.append(SAVE_EVERY)
         return max(AGAIN, min(waits))
 
