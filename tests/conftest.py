@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import hypothesis
 import pytest
+
+# A machine that builds a control plane at the same time is slow; that is no fault of the code under test.
+hypothesis.settings.register_profile(
+    "patchwright", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patchwright")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
