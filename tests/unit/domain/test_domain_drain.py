@@ -208,6 +208,13 @@ def test_the_budget_that_blocks_is_told_in_its_own_words() -> None:
     assert drain.sentence(result) == f"pod shop/web-0 cannot be evicted: {BUDGET}"
 
 
+def test_a_blocked_pod_that_is_tried_again_is_told_in_the_same_words() -> None:
+    found = pod()
+    result = planned(found, attempts=[(found, answer(Eviction.BLOCKED, seconds=30, message=BUDGET))])
+    assert result.evict == (found,)
+    assert drain.sentence(result) == f"pod shop/web-0 cannot be evicted: {BUDGET}"
+
+
 def test_what_will_never_go_is_told_before_what_may_pass_and_the_others_are_counted() -> None:
     blocked = pod("a")
     bare = [pod(name, owner=Owner.NOBODY) for name in ("b", "c")]

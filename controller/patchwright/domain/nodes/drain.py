@@ -38,7 +38,8 @@ class DrainPlan:
 
     ``evict`` are to be evicted now, ``waiting`` are on their way out or wait for their turn, ``blocked`` are held by
     something that may pass (a PodDisruptionBudget), ``refused`` will never go under these options. ``retry_at`` is when
-    the next attempt is due.
+    the next attempt is due; ``retried`` says what held those of ``evict`` that are tried again, so that a person who
+    looks in that very moment reads the same sentence as before.
     """
 
     evict: tuple[PodView, ...] = ()
@@ -46,6 +47,12 @@ class DrainPlan:
     blocked: tuple[Obstacle, ...] = ()
     refused: tuple[Obstacle, ...] = ()
     retry_at: datetime | None = None
+    retried: tuple[Obstacle, ...] = ()
+
+    @property
+    def obstacles(self) -> tuple[Obstacle, ...]:
+        """What is in the way and may pass."""
+        return self.blocked + self.retried
 
     @property
     def drained(self) -> bool:
@@ -59,6 +66,7 @@ def plan(pods: PodList, drain: Drain, *, attempts: Mapping[str, EvictionAttempt]
     waiting: list[PodView] = []
     blocked: list[Obstacle] = []
     refused: list[Obstacle] = []
+    retried: list[Obstacle] = []
     for pod in pods.pods:
         if _stays(pod, drain) or _abandoned(pod, drain, now=now):
             continue
@@ -71,12 +79,14 @@ def plan(pods: PodList, drain: Drain, *, attempts: Mapping[str, EvictionAttempt]
             blocked.append(held)
         else:
             evict.append(pod)
+            retried += _last_time(pod, attempt)
     return DrainPlan(
         evict=tuple(evict[:PASS_LIMIT]),
         waiting=tuple(waiting + evict[PASS_LIMIT:]),
         blocked=tuple(blocked),
         refused=tuple(refused),
         retry_at=min((due(attempts[o.pod.ref.uid]) for o in blocked if o.pod.ref.uid in attempts), default=None),
+        retried=tuple(retried),
     )
 
 
@@ -137,9 +147,14 @@ def _held(pod: PodView, attempt: EvictionAttempt | None, *, now: datetime) -> Ob
         return Obstacle(pod, "DoNotDisrupt", f"it is marked {pod.do_not_disrupt}")
     if attempt is None or attempt.result in (Eviction.ACCEPTED, Eviction.GONE, Eviction.REPLACED):
         return None
-    if now >= due(attempt):
-        return None
-    return Obstacle(pod, _REASONS[attempt.result], attempt.message)
+    return None if now >= due(attempt) else Obstacle(pod, _REASONS[attempt.result], attempt.message)
+
+
+def _last_time(pod: PodView, attempt: EvictionAttempt | None) -> list[Obstacle]:
+    """Say what held a pod whose next attempt is due."""
+    if attempt is None or attempt.result not in _REASONS:
+        return []
+    return [Obstacle(pod, _REASONS[attempt.result], attempt.message)]
 
 
 _REASONS = {
@@ -153,7 +168,7 @@ _REASONS = {
 
 def sentence(result: DrainPlan) -> str:
     """Tell what the drain waits for: the first obstacle by name, and how many others there are."""
-    obstacles: Sequence[Obstacle] = result.refused or result.blocked
+    obstacles: Sequence[Obstacle] = result.refused or result.obstacles
     if obstacles:
         first = obstacles[0]
         more = len(obstacles) - 1

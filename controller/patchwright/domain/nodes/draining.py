@@ -76,7 +76,7 @@ def _empty(
     actions = _moves(node, plan.evict, options, grace=options.grace_period) + _relist(node, node.pods, brief.now)
     return replace(
         marks.standing(stage, record, message=message, actions=actions, wake=_wake(brief.now, plan)),
-        reason=plan.blocked[0].reason if plan.blocked else "",
+        reason=plan.obstacles[0].reason if plan.obstacles else "",
     )
 
 
