@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from patchwright.domain.actions import DeleteJobs, DropFinalizer, Remember
-from patchwright.domain.snapshot import Batch, Context, Decision
+from patchwright.domain.snapshot import Batch, Context, Decision, earliest
 from patchwright.domain.state import Cause, Phase
 from patchwright.domain.targets import Stage
 
@@ -58,6 +58,8 @@ def undone(context: Context, cause: Cause) -> Decision:
 
 def finish(context: Context) -> Decision:
     """Remove every mark of ours; when none is left, the outcome becomes the phase."""
+    if late := _late(context):
+        return late
     batches = _release(context, forget=context.snapshot.rollout.deleting) + _remember(context)
     if context.snapshot.jobs_left:
         batches += ((DeleteJobs(context.snapshot.rollout.uid),),)
@@ -67,6 +69,24 @@ def finish(context: Context) -> Decision:
     assert outcome is not None
     state = replace(context.state, phase=outcome, finished_at=context.state.finished_at or context.now)
     return Decision(state, again=context.snapshot.rollout.deleting)
+
+
+def _late(context: Context) -> Decision | None:
+    """Carry back what was begun by an operator that had not seen yet that the rollout was ending (L6, L10).
+
+    Whoever removed the record of a target that is half-way back would leave it cordoned for good.
+    """
+    survey, kind, brief = context.survey, context.snapshot.kind, context.brief
+    late = [s for s in survey.at(Stage.RESTORING, Stage.FAILED, Stage.WORKING) if not s.standing.unchanged]
+    if not late:
+        return None
+    batches = []
+    for stand in late:
+        turns = stand.standing.stage is not Stage.RESTORING and stand.standing.settled
+        back = tuple(kind.put_back(stand.target, brief, why="Ended")) if turns else ()
+        batches.append(back or stand.standing.actions)
+    wake = earliest(*(stand.standing.wake for stand in late))
+    return Decision(context.state, tuple(batch for batch in batches if batch), wake)
 
 
 def _release(context: Context, *, forget: bool) -> tuple[Batch, ...]:
@@ -90,8 +110,10 @@ def _remember(context: Context) -> tuple[Batch, ...]:
 def afterwards(context: Context) -> Decision:
     """Let go of a rollout that has ended and is being deleted; a quarantined target's cordon stays, as a person's."""
     snapshot = context.snapshot
+    if late := _late(context):
+        return late
     if not (snapshot.rollout.deleting and snapshot.finalizer):
-        return Decision(context.state)
+        return Decision(context.state, _release(context, forget=False))
     batches = _release(context, forget=True)
     if snapshot.jobs_left:
         batches += ((DeleteJobs(snapshot.rollout.uid),),)

@@ -27,6 +27,9 @@ def dress(context: Context, decision: Decision) -> Decision:
     if context.state.outcome is None:
         # Afterwards the marks are removed one by one; how it stood when it ended is what stays.
         state = _surveyed(state, context)
+    else:
+        # But whoever is left to a person has to be named, however late (L6).
+        state = replace(state, quarantined=survey.notes(context.survey.at(Stage.QUARANTINED)))
     state = replace(
         state,
         message=(told if state.outcome is None else state.message)[:MESSAGE_KEPT],

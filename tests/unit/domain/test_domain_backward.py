@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from patchwright.domain import health
-from patchwright.domain.actions import Cordon, DeleteJob, JobStep, ListPods, Uncordon
+from patchwright.domain.actions import Cordon, DeleteJob, JobStep, ListPods, StartJob, Uncordon
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.health import CheckState, Finding, Measurement
 from patchwright.domain.model import HealthCheck, HttpCheck, MaintenanceWindow, Rollback, RollbackScope
@@ -216,9 +216,11 @@ def test_a_node_whose_job_runs_is_not_stopped_half_way() -> None:
 
 def test_a_node_between_two_jobs_is_turned_round() -> None:
     between = node("n02").record(Mark.APPLYING, wave=1)
-    (write,) = actions(deciding(between, *FLEET[2:], state=HALTED))
+    write, start = actions(deciding(between, *FLEET[2:], state=HALTED))
     assert isinstance(write, WriteRecord)
     assert write.record.mark is Mark.REVERTING
+    assert isinstance(start, StartJob)
+    assert start.step is JobStep.ROLLBACK
 
 
 def test_with_rollback_disabled_a_node_between_two_jobs_is_finished_and_not_left_half_way() -> None:

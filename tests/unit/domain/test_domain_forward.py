@@ -208,7 +208,7 @@ def test_below_the_threshold_a_failed_node_is_put_back_and_the_rest_goes_on() ->
     bad = node("n02").record(Mark.FAILED, wave=1)
     lenient = policy(failure_threshold=2, max_unavailable=2)
     decision = deciding(done(), bad, *FLEET[2:], state={"wave": 1}, policy=lenient)
-    write, cordon = actions(decision)
+    write, _start, cordon = actions(decision)
     assert isinstance(write, WriteRecord)
     assert write.record.mark is Mark.REVERTING
     assert isinstance(cordon, Cordon)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from patchwright.domain.actions import Action, Cordon, DeleteJob, JobStep, Uncordon
+from patchwright.domain.actions import Action, Cordon, DeleteJob, JobStep, StartJob, Uncordon
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.model import Rollback
 from patchwright.domain.nodes.procedure import NodeKind
@@ -178,9 +178,11 @@ def test_before_anything_was_applied_it_is_uncordoned_at_once() -> None:
 
 
 def test_a_failed_node_that_is_still_drained_goes_straight_to_its_rollback_job() -> None:
-    (write,) = put_back(node().record(Mark.FAILED))
+    write, start = put_back(node().record(Mark.FAILED))
     assert isinstance(write, WriteRecord)
     assert write.record.mark is Mark.REVERTING
+    assert isinstance(start, StartJob)
+    assert start.step is JobStep.ROLLBACK
 
 
 def test_a_failed_node_that_somebody_uncordoned_is_cordoned_and_drained_first() -> None:

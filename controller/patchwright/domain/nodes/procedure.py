@@ -66,7 +66,7 @@ class NodeKind:
         if brief.rollout.change.rollback is None:
             text = "the change has no rollback step, and the policy had rollback disabled when it began"
             return (marks.quarantine(target, record, brief, "RollbackImpossible", text),)
-        return (_turn_back(target, record, brief),)
+        return _turn_back(target, record, brief)
 
     def release(self, target: NodeView, brief: Brief, *, forget: bool) -> Sequence[Action]:
         """Remove our annotation, and our cordon from a node that nothing was done to.
@@ -172,12 +172,12 @@ def _stop(node: NodeView, record: Record, running: Sequence[JobView]) -> Sequenc
     return (WriteRecord(node.ref, record), *doomed) if doomed else ()
 
 
-def _turn_back(node: NodeView, record: Record, brief: Brief) -> Action:
+def _turn_back(node: NodeView, record: Record, brief: Brief) -> Sequence[Action]:
     """Go to the rollback Job, through a drain unless the node is still cordoned and drained by us."""
     if record.cordoned and node.unschedulable:
         # Still ours and drained from the way forward: nothing could be scheduled here since.
-        return WriteRecord(node.ref, marks.reverting(node, record, brief))
+        return WriteRecord(node.ref, marks.reverting(node, record, brief)), jobs.start(node, brief, JobStep.ROLLBACK)
     # Cordoned by a person after we had finished: work under that cordon, and leave it as it is (L5).
     ours = not node.unschedulable
     again = replace(record, mark=Mark.UNDRAINING, started_at=brief.now, since=brief.now, cordoned=ours)
-    return Cordon(node.ref, again) if ours else WriteRecord(node.ref, again)
+    return (Cordon(node.ref, again) if ours else WriteRecord(node.ref, again),)
