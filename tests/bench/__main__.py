@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from rich import console
 
-from bench import machine, report, rollouts
+from bench import engine, machine, report, rollouts
 from bench.report import Section
 from bench.rollouts import Size
 from patchwright.sandbox import progress
@@ -27,6 +27,7 @@ Bench = Callable[[progress.Progress], list[Section]]
 def _rows(*, quick: bool, profile: Path | None) -> Mapping[str, Bench]:
     small = Size(40, 10)
     return {
+        "engine": partial(engine.bench, quick=quick),
         "rollout-200": partial(rollouts.bench, small if quick else Size(200, 20), profile=profile),
         "rollout-1000": partial(rollouts.bench, small if quick else Size(1000, 100), profile=profile),
     }
