@@ -59,8 +59,8 @@ test: lint verify coverage ## everything: lint, generated files, tiers 1 to 3
 	$(BIN)/pytest tests/simulation -n $(WORKERS)
 	$(BIN)/pytest tests/controlplane
 
-bench: setup ## the benchmarks, as a table and as JSON
-	$(BIN)/python -m bench
+bench: setup ## the benchmarks, as tables and as JSON (ARGS="--quick rollout-200")
+	PYTHONPATH=tests $(BIN)/python -m bench run $(ARGS)
 
 demo: setup ## watch a commit patch a fleet (KEEP=1 leaves it up)
 	$(BIN)/patchwright demo $(if $(KEEP),--keep)

@@ -1,4 +1,4 @@
-"""What a decision costs, without any cluster: one for thousands of nodes in the middle of a rollout, and a first plan."""
+"""What a decision costs, without any cluster: one in the middle of a large rollout, and a first plan."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from bench.report import Line, Section, within
 from patchwright.domain import waves
@@ -25,18 +26,17 @@ ZONES = 9
 
 def bench(show: progress.Progress, *, quick: bool) -> list[Section]:
     """Measure both, each at growing sizes."""
-    decisions, plans = (1_000, 2_000, 5_000, 10_000), (10_000, 20_000, 50_000, 100_000)
-    if quick:
-        decisions, plans = decisions[:3], plans[:2]
-    return [_decide(show, decisions), _plan(show, plans)]
+    decisions, plans = [1_000, 2_000, 5_000, 10_000], [10_000, 20_000, 50_000, 100_000]
+    kept = 3 if quick else 4
+    return [_decide(show, decisions[:kept]), _plan(show, plans[:kept])]
 
 
-def _decide(show: progress.Progress, sizes: tuple[int, ...]) -> Section:
+def _decide(show: progress.Progress, sizes: list[int]) -> Section:
     found: dict[int, float] = {}
     for size in sizes:
         show.step(f"decide for {size:,} nodes in the middle of a rollout")
         snapshot = _midway(size)
-        found[size] = _best(lambda: decide(snapshot), times=15)
+        found[size] = _best(partial(decide, snapshot), times=15)
     lines = [
         Line(
             (f"{size:,}", f"{1e3 * took:.1f} ms", f"{1e6 * took / size:.2f} µs"),
@@ -49,12 +49,12 @@ def _decide(show: progress.Progress, sizes: tuple[int, ...]) -> Section:
     return Section("decide", title, ("nodes", "time", "per node"), (*lines, _growth(found)), {"seconds": found})
 
 
-def _plan(show: progress.Progress, sizes: tuple[int, ...]) -> Section:
+def _plan(show: progress.Progress, sizes: list[int]) -> Section:
     found: dict[int, float] = {}
     for size in sizes:
         show.step(f"First plan for {size:,} targets")
         snapshot = builders.snapshot(*_fresh(size), policy=builders.policy(), state=RolloutState())
-        found[size] = _best(lambda: _planned(snapshot), times=3)
+        found[size] = _best(partial(_planned, snapshot), times=3)
     lines = [
         Line(
             (f"{size:,}", f"{took:.2f} s", f"{1e6 * took / size:.2f} µs"),

@@ -124,6 +124,7 @@ def _login(kubeconfig: Path) -> tuple[str, ssl.SSLContext]:
     kubernetes_config.load_kube_config(  # type: ignore[no-untyped-call] # the library has no types there
         str(kubeconfig), client_configuration=found
     )
+    assert found.cert_file is not None
     context = ssl.create_default_context(cafile=found.ssl_ca_cert)
     context.load_cert_chain(found.cert_file, found.key_file)
     return str(found.host), context

@@ -62,7 +62,9 @@ class OperatorProcess:
         self._until_ready()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         child = self._running()
         child.terminate()
         try:

@@ -50,7 +50,9 @@ def within(measured: float, budget: float) -> bool:
 
 def show(section: Section, out: console.Console) -> None:
     """Print a section as a table."""
-    grid = table.Table(*section.columns, "budget", "kept", title=section.title, title_justify="left", caption=section.note)
+    grid = table.Table(
+        *section.columns, "budget", "kept", title=section.title, title_justify="left", caption=section.note
+    )
     for line in section.lines:
         colour = {None: "", True: "green", False: "bold red"}[line.met]
         grid.add_row(*line.cells, line.budget, line.verdict.strip("*"), style=colour)

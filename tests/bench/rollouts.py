@@ -106,14 +106,18 @@ def _requests(size: Size, run: Run) -> Section:
     found, nodes = run.requests, size.nodes
     each = found.ours.total() / nodes
     lines = [
-        Line((kind, f"{count}", f"{count / nodes:.2f}")) for kind, count in found.ours.most_common() if count > nodes / 50
+        Line((kind, f"{count}", f"{count / nodes:.2f}"))
+        for kind, count in found.ours.most_common()
+        if count > nodes / 50
     ]
     rest = sum(count for count in found.ours.values() if count <= nodes / 50)
     lines += [
         Line(("all the others", f"{rest}", f"{rest / nodes:.2f}")),
         Line(("the operator's work", f"{found.ours.total()}", f"{each:.2f}"), f"≤ {REQUESTS}", within(each, REQUESTS)),
         Line(("leader election (not in the budget)", f"{found.lease.total()}", f"{found.lease.total() / nodes:.2f}")),
-        Line(("kopf's watches (not in the budget)", f"{found.watches.total()}", f"{found.watches.total() / nodes:.2f}")),
+        Line(
+            ("kopf's watches (not in the budget)", f"{found.watches.total()}", f"{found.watches.total() / nodes:.2f}")
+        ),
     ]
     numbers = {"ours": dict(found.ours), "lease": dict(found.lease), "watches": dict(found.watches), "per_node": each}
     title = f"Requests to the API server, {size}, without pods on them"
