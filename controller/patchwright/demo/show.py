@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import signal
 import sys
 import tempfile
@@ -153,8 +154,10 @@ def _stop(number: int, _: FrameType | None) -> None:
 
 
 def command_line() -> str:
-    """Give how the reader calls this program: by its path below the working directory, where it has one."""
-    path = Path(sys.argv[0]).resolve()
-    if path.is_relative_to(Path.cwd()):
-        return str(path.relative_to(Path.cwd()))
-    return str(path)
+    """Give how the reader can call this program: by name, else by its path, below the working directory if it is."""
+    path = Path(sys.argv[0]).absolute()
+    if path.name == "__main__.py":
+        return f"{sys.executable} -m patchwright"
+    if shutil.which(path.name) == str(path):
+        return path.name
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

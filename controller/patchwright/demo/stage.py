@@ -157,8 +157,10 @@ class _Watching:
             self._screen.paint(now, zones, since=self.began)
 
     def _worth_a_line(self, now: Glance) -> bool:
-        if self._told is None or self._told.chapter != now.chapter:
+        if self._told is None or self._told.phase != now.phase:
             return bool(now.message)
+        if self._told.wave != now.wave:
+            return self._told.message != now.message
         quiet = time.monotonic() - self._told_at > _QUIET
         return not self._screen.lively and self._told.message != now.message and quiet
 

@@ -34,11 +34,6 @@ class Glance:
     counts: dict[str, int]
 
     @property
-    def chapter(self) -> tuple[str, str]:
-        """What makes a line of its own when it changes."""
-        return self.phase, self.wave
-
-    @property
     def numbers(self) -> str:
         """Give the counts that are not zero, the total first."""
         told = [f"{self.counts[name]} {word}" for name, word in _WORDS if self.counts.get(name)]
@@ -132,7 +127,9 @@ _NOTABLE: Final = frozenset({"PatchFailed", "RolledBack", "Quarantined"})
 
 def _notable(event: Raw, rollout: str) -> bool:
     about_node = event["regarding"].get("kind") == "Node"
-    return about_node and event["reason"] in _NOTABLE and f"by rollout {rollout}" in event.get("note", "")
+    # Whole words: the name of one rollout may be the beginning of another's.
+    by_this = f"by rollout {rollout}:" in f"{event.get('note', '')}:"
+    return about_node and event["reason"] in _NOTABLE and by_this
 
 
 def _told(event: Raw) -> str:
