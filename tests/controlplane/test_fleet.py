@@ -245,6 +245,18 @@ async def test_all_jobs_of_a_rollout_go_in_one_request_and_no_others(bench: Benc
     assert (bench.fleet.orphan_jobs(bench.case.uid), bench.fleet.orphan_jobs("somebody-else")) == (0, 1)
 
 
+async def test_jobs_that_have_ended_are_gone_at_once_and_one_that_runs_only_with_its_pod(bench: Bench) -> None:
+    path = f"/apis/batch/v1/namespaces/{bench.namespace}/jobs"
+    await bench.run(JobStep.APPLY, name="done")
+    await bench.fleet.delete_jobs(bench.case.uid)
+    assert not bench.admin.items(path)
+    ref = await bench.claim()
+    await bench.fleet.start_job(bench.case, ref, step=JobStep.APPLY, name="runs")
+    await bench.fleet.delete_jobs(bench.case.uid)
+    [left] = bench.admin.items(path)
+    assert "foregroundDeletion" in left["metadata"]["finalizers"]
+
+
 def pod(name: str, node: str, **spec: Any) -> dict[str, Any]:
     metadata = {"name": name, **spec.pop("metadata", {})}
     container = {"name": "c", "image": "sandbox.patchwright.dev/app:1"}

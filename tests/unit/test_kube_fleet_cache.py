@@ -237,6 +237,27 @@ def test_jobs_are_orphans_until_they_are_gone() -> None:
     assert cache.orphan_jobs("uid-openssl") == 0
 
 
+def test_a_rollout_has_ended_once_every_job_of_it_or_its_pod_has() -> None:
+    cache = claimed()
+    cache.apply_job(job("job-1"))
+    cache.apply_job(job("job-2", step="verify", ended="Complete"))
+    cache.apply_job(job("job-3", rollout="somebody-else"))
+    assert not cache.all_ended("uid-openssl")
+    cache.apply_pod(pod(phase="Succeeded", state=ended()))
+    assert cache.all_ended("uid-openssl")
+    assert not cache.all_ended("somebody-else")
+
+
+def test_a_node_wakes_the_rollouts_whose_jobs_it_has_until_the_last_is_gone() -> None:
+    cache = cache_of(node())
+    cache.apply_job(job("job-1"))
+    cache.apply_job(job("job-2", step="verify"))
+    cache.remove_job(job("job-1"))
+    assert cache.rollouts_on("n1") == {"uid-openssl"}
+    cache.remove_job(job("job-2", step="verify"))
+    assert cache.rollouts_on("n1") == set()
+
+
 def test_a_complete_list_drops_what_it_does_not_hold_unless_that_is_newer() -> None:
     cache = cache_of(node("kept", 1), node("gone", 2), node("newer", 9, annotations=CLAIMED))
     cache.apply_job(job(node_name="newer", version=3))

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from patchwright.domain import backward, endings, forward, gates, health, opening, status, survey
-from patchwright.domain.snapshot import Context, Decision, Snapshot
+from patchwright.domain.snapshot import Batch, Context, Decision, Snapshot
 from patchwright.domain.state import TERMINAL
-from patchwright.domain.targets import Brief
+from patchwright.domain.targets import Brief, Target
 
 
 def decide(snapshot: Snapshot) -> Decision:
@@ -22,6 +22,12 @@ def decide(snapshot: Snapshot) -> Decision:
     snapshot = _with_answer(snapshot)
     context = _context(snapshot)
     return status.dress(context, _next(context))
+
+
+def carry_on(snapshot: Snapshot, target: Target) -> Batch:
+    """Say what goes on with one target that is at work, as it stands by now; nothing begins or ends by this."""
+    standing = snapshot.kind.stand(target, _brief(snapshot))
+    return standing.actions if standing.stage in survey.IN_FLIGHT else ()
 
 
 def _next(context: Context) -> Decision:
@@ -44,15 +50,19 @@ def _begun(context: Context) -> bool:
     return context.state.wave > 0 or bool(context.survey.touched or context.survey.lost)
 
 
-def _context(snapshot: Snapshot) -> Context:
+def _brief(snapshot: Snapshot) -> Brief:
     state = snapshot.state
-    brief = Brief(
+    return Brief(
         now=snapshot.now,
         rollout=snapshot.rollout,
         policy=snapshot.policy,
         watched_from=state.wave,
         turning_back=snapshot.policy.rollback.enabled and (state.cause is not None or backward.by_people(snapshot)),
     )
+
+
+def _context(snapshot: Snapshot) -> Context:
+    state, brief = snapshot.state, _brief(snapshot)
     found = survey.take(snapshot.targets, snapshot.kind, brief, state)
     verdict = health.judge(snapshot.checks, state.baseline, now=snapshot.now)
     return Context(snapshot, found, brief, verdict)

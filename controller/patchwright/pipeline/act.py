@@ -10,6 +10,7 @@ from typing import assert_never
 
 from patchwright import errors, ports
 from patchwright.domain import actions
+from patchwright.domain import decide as engine
 from patchwright.domain.memory import FailedChange
 from patchwright.domain.nodes.record import Record
 from patchwright.domain.nodes.view import Eviction, EvictionAttempt, NodeView
@@ -41,6 +42,11 @@ class Executor:
     snapshot: Snapshot
     facts: Facts
     report: Report = field(default_factory=Report)
+    _views: dict[str, NodeView] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Index the targets; nodes are the only kind yet."""
+        self._views = {target.uid: target for target in self.snapshot.targets if isinstance(target, NodeView)}
 
     async def run(self, batches: Sequence[Batch]) -> Report:
         """Carry out every batch; a batch stops at its first failure, the others go on."""
@@ -52,9 +58,23 @@ class Executor:
 
     async def _batch(self, batch: Batch, limit: asyncio.Semaphore) -> None:
         async with limit:
-            for action in batch:
-                if not await self._one(action):
-                    return
+            if await self._in_order(batch) and isinstance(batch[-1], actions.ListPods):
+                # Most nodes turn out to be empty: whoever is, need not wait for the listing of all the others.
+                await self._in_order(self._following(batch[-1]))
+
+    async def _in_order(self, batch: Batch) -> bool:
+        for action in batch:
+            if not await self._one(action):
+                return False
+        return True
+
+    def _following(self, listed: actions.ListPods) -> Batch:
+        node = self._views.get(listed.node.uid)
+        if node is None:
+            return ()
+        facts = self.facts.node(node.uid)
+        seen = replace(node, pods=facts.pods, evictions=facts.evictions)
+        return engine.carry_on(replace(self.snapshot, now=self.world.clock.now()), seen)
 
     async def _one(self, action: actions.Action) -> bool:
         if isinstance(action, actions.DeleteJobs) and not self._due(self.facts.jobs_deleted_at):
@@ -132,7 +152,7 @@ class Executor:
         await tell.node(journal, node, after)
 
     def _record(self, node: actions.NodeRef) -> Record | None:
-        found: NodeView | None = next((t for t in self.snapshot.targets if t.uid == node.uid), None)  # type: ignore[assignment]  # nodes are the only kind yet
+        found = self._views.get(node.uid)
         return found.record if found else None
 
     async def _pods(self, action: actions.ListPods | actions.Evict | actions.DeletePod) -> None:

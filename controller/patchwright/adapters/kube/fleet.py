@@ -209,7 +209,7 @@ class KubeFleet:
         Foreground, so that the Job is there as long as its pods are: in the background it is gone at once while its
         pod still runs, and the rollback would start beside it.
         """
-        body = {**_FOREGROUND, "preconditions": {"uid": uid}}
+        body = {**_DELETE, "propagationPolicy": "Foreground", "preconditions": {"uid": uid}}
         answer = await self._api.send("DELETE", f"{self._jobs}/{name}", body=body)
         if answer.code in (404, 409):
             # 409: another Job has that name now, so the one that was meant is gone.
@@ -220,13 +220,18 @@ class KubeFleet:
             self._cache.apply_job(answer.body)
 
     async def delete_jobs(self, rollout_uid: str) -> None:
-        """Delete every Job of a rollout and their pods, in one request."""
+        """Delete every Job of a rollout and their pods, in one request.
+
+        Where all of them have ended, the garbage collector takes the pods later: in the foreground each Job waits for
+        its pod, which took ten seconds for 200 Jobs that had nothing left to do.
+        """
+        policy = "Background" if self._cache.all_ended(rollout_uid) else "Foreground"
         await self._api.call(
             "DELETE",
             self._jobs,
             what=f"the Jobs of rollout {rollout_uid}",
             query={"labelSelector": f"{own.ROLLOUT}={rollout_uid}"},
-            body=_FOREGROUND,
+            body={**_DELETE, "propagationPolicy": policy},
             limit=LIST_TIMEOUT,
         )
         self._cache.deleting_jobs(rollout_uid)
@@ -252,7 +257,7 @@ class KubeFleet:
         self._cache.set_others(foreign.suc_nodes(body.get("items") or ()))
 
 
-_FOREGROUND: Final = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Foreground"}
+_DELETE: Final = {"apiVersion": "v1", "kind": "DeleteOptions"}
 
 
 def _annotate(record: Record | None) -> dict[str, Any]:

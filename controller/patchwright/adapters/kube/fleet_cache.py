@@ -57,6 +57,7 @@ class FleetCache:
         self._pods: Store[PodFacts] = Store()
         self._marked: dict[str, set[str]] = {}
         self._on: dict[tuple[str, str], dict[JobStep, str]] = {}
+        self._rollouts_at: dict[str, set[str]] = {}
         self._job_names: dict[str, str] = {}
         self._pods_of: dict[str, set[str]] = {}
         self._job_views: dict[tuple[str, str], Mapping[JobStep, JobView]] = {}
@@ -110,6 +111,7 @@ class FleetCache:
             self._unlink(before)
         self._job_names[facts.uid] = key
         self._on.setdefault((facts.rollout_uid, facts.node_name), {})[facts.step] = key
+        self._rollouts_at.setdefault(facts.node_name, set()).add(facts.rollout_uid)
         if before != facts:
             self._job_changed(facts)
 
@@ -186,8 +188,13 @@ class FleetCache:
 
     def marked(self, lens: Lens, rollout_uid: str) -> tuple[NodeView, ...]:
         """Give the nodes that carry a rollout's record, by name, selected or not."""
-        found = (self._nodes.get(name) for name in sorted(self._marked.get(rollout_uid, ())))
-        return tuple(projection.view(each, lens, self._jobs_of(each)) for each in found if each is not None)
+        self.nodes(lens)
+        seen = self._through(lens).seen
+        return tuple(
+            seen.get(name) or projection.view(facts, lens, self._jobs_of(facts))
+            for name in sorted(self._marked.get(rollout_uid, ()))
+            if (facts := self._nodes.get(name)) is not None
+        )
 
     def node(self, name: str) -> NodeFacts | None:
         """Give what is known of one node."""
@@ -201,7 +208,7 @@ class FleetCache:
         """Give the rollouts (by UID) that have a record or a Job on a node, to wake them."""
         facts = self._nodes.get(node)
         mine = {facts.record.rollout_uid} if facts and facts.record else set()
-        return mine | {rollout for rollout, name in self._on if name == node}
+        return mine | self._rollouts_at.get(node, set())
 
     def orphan_jobs(self, rollout_uid: str) -> int:
         """Count a rollout's Jobs that still exist."""
@@ -216,6 +223,11 @@ class FleetCache:
         if facts is None or facts.record is None or facts.record.boot_id != facts.boot_id:
             return False
         return any(result.parse(job.termination).reboot_required for job in self._jobs_of(facts).values())
+
+    def all_ended(self, rollout_uid: str) -> bool:
+        """Tell whether nothing of a rollout runs any more, by what its Jobs and their pods say."""
+        mine = (facts for facts in self._jobs if facts.rollout_uid == rollout_uid)
+        return all(jobs.view(facts, self._pods_on(facts.uid)).outcome is not None for facts in mine)
 
     def job(self, name: str) -> JobFacts | None:
         """Give what is known of one Job."""
@@ -270,8 +282,13 @@ class FleetCache:
         steps = self._on.get(place, {})
         if steps.get(facts.step) == facts.name:
             del steps[facts.step]
-        if not steps:
-            self._on.pop(place, None)
+        if steps:
+            return
+        self._on.pop(place, None)
+        others = self._rollouts_at.get(facts.node_name, set())
+        others.discard(facts.rollout_uid)
+        if not others:
+            self._rollouts_at.pop(facts.node_name, None)
 
     def _job_changed(self, facts: JobFacts) -> None:
         self._job_views.pop((facts.rollout_uid, facts.node_name), None)
