@@ -1,8 +1,8 @@
 """Errors that carry how to handle them.
 
-Every error that leaves an adapter is one of these, so that a caller never reads a client library's exception or, worse,
-its text. ``reason`` is the PascalCase word for a condition or an event; ``retry_after`` is in seconds, and ``None`` says
-that trying again does not help until somebody changes something.
+Every error that leaves an adapter is one of these, so that a caller never reads a client library's exception or,
+worse, its text. ``reason`` is the PascalCase word for a condition or an event; ``retry_after`` is in seconds, and
+``None`` says that trying again does not help until somebody changes something.
 
     PatchwrightError
     ├── InvalidInput              one or more faults, each with its field path
