@@ -7,6 +7,7 @@ from dataclasses import replace
 from patchwright.domain.actions import DeleteJobs, DropFinalizer, Remember
 from patchwright.domain.snapshot import Batch, Context, Decision, earliest
 from patchwright.domain.state import Cause, Phase
+from patchwright.domain.survey import VANISHED
 from patchwright.domain.targets import Stage
 
 # What the change itself is blamed for; anything else may be tried again without being asked for.
@@ -42,13 +43,17 @@ def undone(context: Context, cause: Cause) -> Decision:
     """Everything that had to be put back is."""
     survey = context.survey
     restored = len(survey.at(Stage.RESTORED))
-    stuck = sorted(stand.target.name for stand in survey.at(Stage.QUARANTINED)) + [note.name for note in survey.lost]
+    gone = [note.name for note in survey.lost if note.reason == VANISHED]
+    stuck = sorted(stand.target.name for stand in survey.at(Stage.QUARANTINED))
+    stuck += [note.name for note in survey.lost if note.reason != VANISHED]
     kept = len(survey.at(Stage.DONE))
     parts = [cause.message]
     if restored:
         parts.append(f"put back: {restored}")
     if kept:
         parts.append(f"{kept} keep the new version")
+    if gone:
+        parts.append(f"gone: {', '.join(gone[:5])}" + (f" and {len(gone) - 5} more" if gone[5:] else ""))
     if stuck:
         parts.append(f"needs a person: {', '.join(stuck[:5])}" + (f" and {len(stuck) - 5} more" if stuck[5:] else ""))
     outcome = Phase.FAILED if stuck or kept else Phase.ROLLED_BACK

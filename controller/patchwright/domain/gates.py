@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from patchwright.domain import budget, windows
+from patchwright.domain import budget, spelling, windows
 from patchwright.domain.actions import AskPolicy
 from patchwright.domain.model import FailurePolicy
 from patchwright.domain.snapshot import Batch, Context
@@ -55,7 +55,9 @@ def superseded(context: Context) -> Gate | None:
         return None
     if context.survey.at(Stage.WORKING, Stage.FAILED, Stage.RESTORING):
         return Gate(f"superseded by rollout {newer}; finishes what is in flight")
-    return Gate(f"superseded by rollout {newer}", outcome=Phase.SUPERSEDED, reason="Superseded")
+    done = len(context.survey.at(Stage.DONE))
+    kept = f"; {done} of {context.survey.total} keep version {context.snapshot.rollout.change.version}" if done else ""
+    return Gate(f"superseded by rollout {newer}{kept}", outcome=Phase.SUPERSEDED, reason="Superseded")
 
 
 def no_budget(context: Context) -> Gate | None:
@@ -75,7 +77,8 @@ def window(context: Context) -> Gate | None:
         return None
     opens = f"the next one opens at {clock(found.next_at)}" if found.next_at else "none ever opens again"
     if found.open and found.until:
-        why = f"the maintenance window closes at {clock(found.until)}, too soon for a target that may take {needed}"
+        span = spelling.duration(needed)
+        why = f"the maintenance window closes at {clock(found.until)}, too soon for a target that may take {span}"
     else:
         why = "outside the maintenance windows"
     phase = None if context.survey.at(Stage.WORKING, Stage.RESTORING) else Phase.WAITING_FOR_WINDOW
@@ -87,17 +90,21 @@ def health(context: Context) -> Gate | None:
     verdict = context.verdict
     if verdict.healthy:
         return None
-    return Gate(f"holds: {verdict.message}", wake=verdict.next_at, reason="Unhealthy")
+    until = f"; has failed if it is so at {verdict.next_at.strftime('%H:%M:%S UTC')}" if verdict.next_at else ""
+    return Gate(f"holds: {verdict.message}{until}", wake=verdict.next_at, reason="Unhealthy")
 
 
 def policy(context: Context, candidates: Sequence[Target], *, wave: int, size: int) -> Gate | None:
     """L8: an allowed decision for this very wave, recorded, recent, and of the pinned revision."""
     recorded = context.state.policy
     if context.snapshot.answer is not None:
-        return Gate(_said(context.snapshot.answer), again=True)
+        return Gate(_said(context, context.snapshot.answer), again=True)
     if recorded is None or recorded.wave != wave or _stale(context, recorded):
         names = tuple(target.name for target in candidates[:size])
-        return Gate("asks policy", batches=((AskPolicy(wave, size, names),),))
+        # While it is asked again, what it said last of this wave stands: what it says next is mostly no news.
+        known = recorded is not None and recorded.wave == wave and not (recorded.decision and recorded.decision.allowed)
+        said = _said(context, recorded) if known and recorded is not None else "asks policy"
+        return Gate(said, batches=((AskPolicy(wave, size, names),),))
     if recorded.decision is None:
         return _no_decision(context, recorded)
     if recorded.decision.allowed:
@@ -105,10 +112,10 @@ def policy(context: Context, candidates: Sequence[Target], *, wave: int, size: i
     return _denied(context, recorded)
 
 
-def _said(answer: WavePolicy) -> str:
+def _said(context: Context, answer: WavePolicy) -> str:
     if answer.decision is None:
         return f"no policy decision: {answer.trouble}"
-    return "policy allows it" if answer.decision.allowed else f"denied: {answer.decision.first.msg}"
+    return "policy allows it" if answer.decision.allowed else _denied(context, answer).message
 
 
 def _stale(context: Context, recorded: WavePolicy) -> bool:
@@ -139,7 +146,8 @@ def _denied(context: Context, recorded: WavePolicy) -> Gate:
     assert decision is not None
     first = decision.first
     more = f" (and {decision.total - 1} more)" if decision.total > 1 else ""
-    message = f"denied by {first.rule}: {first.msg}{more}"
+    remedy = f"; {first.remediation}" if first.remediation else ""
+    message = f"denied by {first.rule}: {first.msg}{more}{remedy}"
     until = decision.wait_until
     if until is not None:
         return Gate(f"{message}; asked again at {clock(until)}", wake=until, reason="Denied")

@@ -85,7 +85,8 @@ def _record(context: Context, plan: Plan, baseline: dict[str, tuple[str, ...]]) 
     state = context.state
     if state.plan == plan and state.baseline == baseline:
         return None
-    text = f"planned: {plan.total} targets, canary of {plan.waves[0].size}, then {len(plan.waves) - 1} more waves"
+    noun = context.snapshot.kind.noun
+    text = f"planned: {plan.total} {noun}s, canary of {plan.waves[0].size}, then {len(plan.waves) - 1} more waves"
     planned = replace(state, phase=Phase.PENDING, message=text, plan=plan, baseline=baseline, wave=0)
     return Decision(planned, again=True)
 

@@ -14,6 +14,8 @@ from patchwright.domain.targets import Brief, Counts, Note, Order, Stage, Standi
 TOUCHED = (Stage.WORKING, Stage.DONE, Stage.FAILED, Stage.RESTORING, Stage.RESTORED, Stage.QUARANTINED)
 OUT = frozenset({Stage.WORKING, Stage.FAILED, Stage.RESTORING, Stage.QUARANTINED})
 IN_FLIGHT = (Stage.WORKING, Stage.RESTORING)
+# The reason of a target that does not exist any more: nobody can look at it.
+VANISHED = "Vanished"
 _NEVER = datetime.max.replace(tzinfo=UTC)
 
 
@@ -100,7 +102,7 @@ def take(targets: Iterable[Target], kind: TargetKind, brief: Brief, state: Rollo
 
 def _vanished(gone: Note) -> Note:
     message = f"{gone.name} vanished while {gone.step}"
-    return Note(gone.name, gone.uid, "Vanished", gone.wave, "Vanished", message[:NOTE_MESSAGE_KEPT], gone.since)
+    return Note(gone.name, gone.uid, "Vanished", gone.wave, VANISHED, message[:NOTE_MESSAGE_KEPT], gone.since)
 
 
 def _stripped(gone: Note) -> Note:

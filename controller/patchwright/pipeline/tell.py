@@ -10,10 +10,10 @@ from patchwright.domain.state import Phase, RolloutState
 WARNINGS = frozenset({Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.FAILED, Phase.DENIED})
 # One event for a node that went well, and one for each thing that went wrong with it; the stages between are in status.
 NODE_EVENTS = {
-    Mark.DONE: ("Patched", False),
-    Mark.FAILED: ("PatchFailed", True),
-    Mark.RESTORED: ("RolledBack", False),
-    Mark.QUARANTINED: ("Quarantined", True),
+    Mark.DONE: ("Patched", "patched", False),
+    Mark.FAILED: ("PatchFailed", "could not be patched", True),
+    Mark.RESTORED: ("RolledBack", "put back", False),
+    Mark.QUARANTINED: ("Quarantined", "given up and left cordoned for a person", True),
 }
 
 
@@ -33,7 +33,7 @@ async def node(journal: ports.Journal, ref: NodeRef, after: Record) -> None:
     found = NODE_EVENTS.get(after.mark)
     if found is None:
         return
-    reason, warning = found
+    reason, words, warning = found
     said = f": {after.message}" if after.message else ""
-    text = f"{reason} by rollout {after.rollout}{said}"
+    text = f"{words} by rollout {after.rollout}{said}"
     await journal.node_event(ref, reason=reason, message=text, warning=warning or after.failed)

@@ -42,6 +42,7 @@ class Wire:
     dead: bool = False
     sent: int = 0
     log: list[str] = field(default_factory=list)
+    told: Callable[[str], None] = lambda _name: None
 
     async def call(self, name: str, effect: Callable[[], R], *, writes: bool = True) -> R:
         """Send one request."""
@@ -53,6 +54,7 @@ class Wire:
             self.log.append(name)
         if fault is Fault.CRASH_BEFORE:
             self._end()
+        self.told(name)
         answer: asyncio.Future[R] = asyncio.get_running_loop().create_future()
         if fault is not None and (failure := _early(fault, name)):
             await asyncio.sleep(self.latency())

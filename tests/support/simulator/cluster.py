@@ -12,6 +12,7 @@ from patchwright import errors
 from patchwright.domain import changes
 from patchwright.domain.actions import JobStep
 from patchwright.domain.health import Finding
+from patchwright.domain.memory import FailedChange
 from patchwright.domain.model import Key, NodeTarget, PatchPolicy, PatchRollout, ScriptChange, Step
 from patchwright.domain.state import TERMINAL, RolloutState
 from support.simulator import cache, laws, loop, outside, process
@@ -96,6 +97,9 @@ class Cluster:
         self.stripped: set[str] = set()
         self.given_up: list[str] = []
         self.laws = laws.Observer(self)
+        # For whoever wants to tell the story.
+        self.built: Callable[[], None] = lambda: None
+        self.wired: Callable[[Wire], None] = lambda _wire: None
         self._finished = asyncio.Event()
 
     def version_of(self, rollout_uid: str) -> str:
@@ -111,6 +115,7 @@ class Cluster:
         self.ask_for("kernel-1", self.scenario.change)
         self.server.listen(self._watch)
         self.server.listen(self.laws.see)
+        self.built()
 
     def add_node(self, number: int, *, control_plane: bool = False, **labels: str) -> Node:
         """Let a node join."""
@@ -205,6 +210,7 @@ class Cluster:
         lag = cache.fitful(random) if situation.fitful else cache.steady(0.05)
         operator = Process(self, name=name, wire=wire, lag=lag)
         self.processes.append(operator)
+        self.wired(wire)
         operator.start()
         asyncio.get_running_loop().create_task(self._revive(operator)).add_done_callback(_heard)
 
@@ -229,6 +235,7 @@ class Cluster:
             rounds=sum(each.rounds for each in self.processes),
             took=timedelta(seconds=took),
             violations=tuple(self.laws.violations),
+            remembered=tuple(failed for policy in self.server.all(Policy) for failed in policy.failed),
             given_up=tuple(self.given_up),
             events=tuple(self.journal.events),
             at=loop.now(),
@@ -253,6 +260,7 @@ class Result:
     rounds: int
     took: timedelta
     violations: tuple[Violation, ...]
+    remembered: tuple[FailedChange, ...]
     given_up: tuple[str, ...]
     events: tuple[outside.Event, ...]
     at: datetime

@@ -154,7 +154,8 @@ class People:
                 self.cluster.given_up.append(
                     f"{rollout.key.name}: {rollout.state.phase.value}: {rollout.state.message}"
                 )
-                self.rollout(rollout.key.name, abort=True)
+                orphan = self.cluster.server.get(Policy, Key(rollout.key.namespace, rollout.spec.policy_name)) is None
+                self.rollout(rollout.key.name, abort=True, deleting=orphan)
 
     def tidy(self) -> None:
         """Undo what was done by hand: uncordon, remove broken annotations, power on, let in."""

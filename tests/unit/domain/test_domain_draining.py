@@ -157,7 +157,7 @@ def test_a_failed_drain_is_undone_at_once_in_one_patch() -> None:
     assert undo.record is not None
     assert (undo.record.mark, undo.record.failed, undo.record.cordoned) == (Mark.RESTORED, True, False)
     assert undo.record.reason == "DrainTimeout"
-    assert undo.record.message == "not drained within 0:10:00: pod shop/db-0 cannot be evicted: budget db"
+    assert undo.record.message == "not drained within 10m: pod shop/db-0 cannot be evicted: budget db"
     assert undo.label is None, "nothing was installed, so what is said to be installed stays"
 
 

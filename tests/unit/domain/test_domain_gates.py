@@ -160,7 +160,7 @@ def test_nothing_starts_without_time_to_finish_as_learnt_from_the_nodes_before()
     tight = policy(windows=(late,))
     decision = deciding(*slow, *FLEET, state={"wave": 1}, policy=tight)
     assert starts(decision) == []
-    assert "closes at 2026-11-23 12:15 UTC, too soon for a target that may take 0:16:00" in decision.state.message
+    assert "closes at 2026-11-23 12:15 UTC, too soon for a target that may take 16m" in decision.state.message
     assert starts(deciding(*quick, *FLEET, state={"wave": 1}, policy=tight)) == ["n01"]
 
 
@@ -239,7 +239,7 @@ def test_an_answer_about_another_wave_is_not_taken() -> None:
     ("answer", "says"),
     [
         (no_answer(0), "no policy decision: OPA does not answer"),
-        (denied(0, "not today"), "denied: not today"),
+        (denied(0, "not today"), "denied by patchwright.rollout/deny: not today"),
     ],
 )
 def test_a_no_is_told_as_soon_as_it_is_heard(answer: Any, says: str) -> None:

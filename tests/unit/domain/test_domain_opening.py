@@ -123,7 +123,7 @@ def test_the_plan_is_recorded_before_anything_starts_on_it() -> None:
     assert decision.again
     assert decision.state.plan is not None
     assert [wave.size for wave in decision.state.plan.waves] == [2, 2, None]
-    assert decision.state.message == "planned: 4 targets, canary of 2, then 2 more waves"
+    assert decision.state.message == "planned: 4 nodes, canary of 2, then 2 more waves"
 
 
 def test_a_canary_selector_makes_as_many_canaries_as_it_matches() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from patchwright.domain import spelling
 from patchwright.domain.actions import Action, Cordon, DeletePod, Evict, JobStep, ListPods
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.model import Drain, OnTimeout
@@ -70,7 +71,8 @@ def _empty(
         return marks.standing(stage, record, message="is drained", actions=go_on())
     message = drain.sentence(plan)
     if plan.refused:
-        return marks.standing(stage, record, message=message, actions=give_up("DrainRefused", message))
+        refused = marks.standing(stage, record, message=message, actions=give_up("DrainRefused", message))
+        return replace(refused, reason="DrainRefused")
     if brief.now >= record.started_at + options.timeout:
         return _late(node, record, brief, stage, plan=plan, give_up=give_up)
     actions = _moves(node, plan.evict, options, grace=options.grace_period) + _relist(node, node.pods, brief.now)
@@ -107,10 +109,11 @@ def _late(
 ) -> Standing:
     """Decide about a drain whose time is up."""
     options = brief.policy.drain
-    message = f"not drained within {options.timeout}: {drain.sentence(plan)}"
+    message = f"not drained within {spelling.duration(options.timeout)}: {drain.sentence(plan)}"
     over = record.started_at + options.timeout + FORCE_TIME
     if options.on_timeout is OnTimeout.ABORT or brief.now >= over:
-        return marks.standing(stage, record, message=message, actions=give_up("DrainTimeout", message))
+        late = marks.standing(stage, record, message=message, actions=give_up("DrainTimeout", message))
+        return replace(late, reason="DrainTimeout")
     left = [*plan.evict, *(obstacle.pod for obstacle in plan.blocked), *plan.waiting]
     fresh = [pod for pod in left if pod.deleted_at is None]
     forced = replace(options, disable_eviction=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from patchwright.domain import names
+from patchwright.domain import names, spelling
 from patchwright.domain.actions import Action, Cordon, JobStep, StartJob
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.model import Reboot
@@ -82,7 +82,7 @@ def _recordon(node: NodeView, record: Record, stage: Stage) -> Standing | None:
 
 def _create(node: NodeView, record: Record, brief: Brief, *, step: JobStep, stage: Stage, give_up: GiveUp) -> Standing:
     if _expired(record, brief):
-        return _over(record, stage, give_up, "DeadlineExceeded", f"no {step} Job within {_limit(brief)}")
+        return _over(record, stage, give_up, "DeadlineExceeded", f"no {step} Job within {_span(brief)}")
     actions: tuple[Action, ...] = (start(node, brief, step),)
     if step is not JobStep.VERIFY:
         # The Job was lost, or is not seen yet. A write that fails for whoever looks at an old node goes first: after a
@@ -105,7 +105,13 @@ def _pending(record: Record, brief: Brief, *, job: JobView, give_up: GiveUp) -> 
     if stuck := _stuck(job, brief.now):
         return _over(record, stage, give_up, "PodCannotStart", stuck)
     if _expired(record, brief):
-        return _over(record, stage, give_up, "DeadlineExceeded", f"{job.step} Job still runs after {_limit(brief)}")
+        return _over(
+            record,
+            stage,
+            give_up,
+            "DeadlineExceeded",
+            f"{job.step} Job still runs after {_span(brief)}",
+        )
     waits = f" ({job.waiting})" if job.waiting else ""
     wake = job.created_at + PULL_PATIENCE if job.waiting else record.since + _limit(brief)
     running = marks.standing(stage, record, message=f"runs its {job.step} Job{waits}", wake=wake)
@@ -132,7 +138,7 @@ def _reboot(
     else:
         return None
     if _expired(record, brief):
-        return _over(record, stage, give_up, "DeadlineExceeded", f"it {waits} still after {_limit(brief)}")
+        return _over(record, stage, give_up, "DeadlineExceeded", f"it {waits} still after {_span(brief)}")
     standing = marks.standing(stage, record, message=f"{waits} after its Job", wake=record.since + _limit(brief))
     return _unsettled(standing) if due else standing
 
@@ -168,7 +174,7 @@ def _unsaid(node: NodeView, brief: Brief) -> str:
 
 
 def _over(record: Record, stage: Stage, give_up: GiveUp, reason: str, message: str) -> Standing:
-    return marks.standing(stage, record, message=message, actions=give_up(reason, message))
+    return replace(marks.standing(stage, record, message=message, actions=give_up(reason, message)), reason=reason)
 
 
 def _unsettled(standing: Standing) -> Standing:
@@ -195,3 +201,7 @@ def _expired(record: Record, brief: Brief) -> bool:
 
 def _limit(brief: Brief) -> timedelta:
     return brief.policy.strategy.progress_deadline
+
+
+def _span(brief: Brief) -> str:
+    return spelling.duration(_limit(brief))

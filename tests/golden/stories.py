@@ -1,0 +1,129 @@
+"""The stories of the golden transcripts: six nodes in two zones, one canary, a wave of two, and the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from patchwright.domain.actions import JobStep
+from patchwright.domain.health import Finding
+from patchwright.domain.model import (
+    Canary,
+    Drain,
+    HealthCheck,
+    HttpCheck,
+    MaintenanceWindow,
+    Quantity,
+    Strategy,
+    Wave,
+)
+from patchwright.domain.policy import PolicyQuestion, Violation
+from support.simulator import loop
+from support.simulator.cluster import POLICY, Cluster, Scenario
+from support.simulator.hardware import Act
+from support.simulator.people import People
+from support.simulator.scenarios import unless
+from support.simulator.workloads import App
+
+STRATEGY = Strategy(
+    canary=Canary(Quantity(1), soak=timedelta(minutes=1)),
+    waves=(Wave(Quantity(2), timedelta(seconds=30)),),
+    max_unavailable=Quantity(2),
+    progress_deadline=timedelta(minutes=5),
+)
+SIX = replace(POLICY, strategy=STRATEGY, drain=Drain(timeout=timedelta(minutes=2)))
+WORKS = Act(takes=8, says='{"version": "1.1", "message": "installed 4 packages"}')
+BREAKS = Act(takes=5, exit_code=100, says='{"message": "unmet dependencies: libc6"}')
+PLAIN = Scenario(nodes=6, zones=2, policy=SIX, script=unless({}, WORKS), apps=(App("web", 6, min_available=4),))
+Deed = tuple[float, Callable[[People], None]]
+
+
+def with_people(scenario: Scenario, *deeds: Deed) -> Scenario:
+    def acts(cluster: Cluster) -> Sequence[tuple[float, Callable[[], None]]]:
+        people = People(cluster)
+        return [(at, _bound(deed, people)) for at, deed in deeds]
+
+    return replace(scenario, people=acts)
+
+
+def _bound(deed: Callable[[People], None], people: People) -> Callable[[], None]:
+    return lambda: deed(people)
+
+
+def seconds() -> float:
+    return (loop.now() - loop.EPOCH).total_seconds()
+
+
+def frozen(question: PolicyQuestion) -> Sequence[Violation]:
+    """Freeze the waves, not the start, during the first ten minutes."""
+    if question.input["stage"] != "wave" or seconds() > 600:
+        return ()
+    return (Violation("changes are frozen for the release", "freeze/deny", until=loop.EPOCH + timedelta(minutes=10)),)
+
+
+def denied(_question: PolicyQuestion) -> Sequence[Violation]:
+    return (Violation("the image is not pinned by digest", "patchwright.rollout/pinned"),)
+
+
+def sick(_check: str) -> Sequence[Finding]:
+    return (Finding("web", "GET http://web answers 503"),) if seconds() > 60 else ()
+
+
+CHECKED = replace(SIX, health_checks=(HealthCheck("web", HttpCheck("http://web"), timeout=timedelta(seconds=20)),))
+VERIFIED_BADLY = {("node-04", JobStep.VERIFY): replace(WORKS, exit_code=1, says="kubelet does not answer")}
+NO_WAY_BACK = {
+    ("node-01", JobStep.APPLY): BREAKS,
+    ("node-01", JobStep.ROLLBACK): Act(takes=5, exit_code=1, says="no such snapshot"),
+}
+NEVER = replace(PLAIN, apps=(App("db", 6, min_available=6),))
+TONIGHT = replace(SIX, windows=(MaintenanceWindow("0 9 * * *", timedelta(minutes=6, seconds=30)),))
+BROKEN_CANARY = replace(PLAIN, script=unless({("node-01", JobStep.APPLY): BREAKS}, WORKS))
+BROKEN_LATE = replace(PLAIN, script=unless(VERIFIED_BADLY, WORKS))
+
+STORIES: dict[str, tuple[str, Scenario]] = {
+    "clean": ("A clean rollout: canary, soak, a wave of two, and the rest", PLAIN),
+    "failed-canary": ("The canary's apply step fails; it is put back, and the version is remembered", BROKEN_CANARY),
+    "failure-in-wave-2": ("A node of the first wave fails to verify; everything is put back", BROKEN_LATE),
+    "stuck-drain": ("A PodDisruptionBudget never allows an eviction; the drain is undone at its timeout", NEVER),
+    "window-closes": (
+        "The maintenance window closes midway; the rest waits for the next one",
+        replace(PLAIN, policy=TONIGHT, limit=90000),
+    ),
+    "paused": (
+        "Somebody pauses the rollout in a wave, and resumes it",
+        with_people(PLAIN, (85, lambda who: who.rollout(paused=True)), (200, lambda who: who.rollout(paused=False))),
+    ),
+    "aborted": ("Somebody aborts the rollout in a wave", with_people(PLAIN, (90, lambda who: who.rollout(abort=True)))),
+    "deleted": (
+        "Somebody deletes the rollout while a canary runs its apply Job",
+        with_people(PLAIN, (8, lambda who: who.rollout(deleting=True))),
+    ),
+    "superseded": (
+        "A newer change arrives in the middle of a wave",
+        with_people(PLAIN, (85, lambda who: who.supersede("kernel-2"))),
+    ),
+    "human-cordon": (
+        "Somebody has cordoned a node; it is left out, and stays cordoned",
+        with_people(PLAIN, (0.001, lambda who: who.cordon("node-02"))),
+    ),
+    "uncordoned-midway": (
+        "Somebody uncordons a node in the middle of its drain",
+        with_people(PLAIN, (0.9, lambda who: who.uncordon("node-01"))),
+    ),
+    "node-vanishes": (
+        "A node is deleted while it is patched",
+        with_people(PLAIN, (86, lambda who: who.remove("node-03"))),
+    ),
+    "node-joins-late": (
+        "A node joins while the last wave is at work",
+        with_people(PLAIN, (140, lambda who: who.join(7))),
+    ),
+    "policy-denied": ("Policy denies the rollout before anything is touched", replace(PLAIN, verdict=denied)),
+    "freeze-until": ("Policy freezes the waves for ten minutes", replace(PLAIN, verdict=frozen)),
+    "unhealthy-soak": ("A health check fails while the canary soaks", replace(PLAIN, policy=CHECKED, look=sick)),
+    "quarantined": (
+        "The canary fails, and so does its rollback: the node is left to a person",
+        replace(PLAIN, script=unless(NO_WAY_BACK, WORKS)),
+    ),
+}
