@@ -130,8 +130,6 @@ def _tell_decision(screen: Screen, run: Run) -> None:
     decision = run.status.get("policy") or {}
     for violation in decision.get("violations") or ():
         screen.line(Mark.POLICY, f"rule {violation.get('rule')}, severity {violation.get('severity')}")
-        if remediation := violation.get("remediation"):
-            screen.line(Mark.POLICY, f"what to do: {remediation}")
     if decision:
         screen.line(Mark.POLICY, f"OPA decision {decision.get('decisionID')}, Rego of {decision.get('revision')}")
 

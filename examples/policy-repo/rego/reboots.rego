@@ -12,19 +12,18 @@ deny_reboot contains violation if {
 	input.rollout.change.reboot != "Never"
 	not input.policy.name in reboot_policies
 	violation := {
-		"msg": sprintf(
-			"%s/%s would reboot nodes (reboot: %s), which policy %s may not; use policy %s",
-			[
-				input.rollout.namespace,
-				input.rollout.name,
-				input.rollout.change.reboot,
-				input.policy.name,
-				concat(" or ", reboot_policies),
-			],
-		),
+		"msg": sprintf("%s/%s would reboot nodes (reboot: %s), which policy %s may not", [
+			input.rollout.namespace,
+			input.rollout.name,
+			input.rollout.change.reboot,
+			input.policy.name,
+		]),
 		"severity": "high",
 		"details": {"reboot": input.rollout.change.reboot, "policy": input.policy.name},
-		"remediation": "Set spec.policyRef.name to a policy that may reboot nodes.",
+		"remediation": sprintf(
+			"Set spec.policyRef.name to a policy that may reboot nodes: %s.",
+			[concat(" or ", reboot_policies)],
+		),
 	}
 }
 

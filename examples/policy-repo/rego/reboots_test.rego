@@ -14,7 +14,7 @@ test_a_reboot_in_the_fast_lane_is_refused if {
 	some violation in rollout.deny_reboot with input as document("security-updates", "Always")
 		with data.patchwright.parameters.custom.rebootPolicies as slow_lanes
 	violation.severity == "high"
-	contains(violation.msg, "use policy kernel")
+	contains(violation.remediation, "may reboot nodes: kernel")
 }
 
 test_a_reboot_that_only_may_happen_is_refused_too if {
