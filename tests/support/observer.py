@@ -132,6 +132,19 @@ class Observer:
                 self._news.wait(min(left, 1.0))
             return found
 
+    def until_change(
+        self, sign: Callable[[Change], object], what: str, *, mark: int, timeout: float = PATIENCE
+    ) -> None:
+        """Wait for a change that ``sign`` knows, at ``mark`` or later; it may be over by now."""
+        seen = mark
+
+        def there() -> bool:
+            nonlocal seen
+            fresh, seen = self._history[seen:], len(self._history)
+            return any(sign(change) for change in fresh)
+
+        self.until(there, what, timeout=timeout)
+
     def settle(self) -> None:
         """Wait until all that has happened so far has been heard of."""
         for kind, path in KINDS.items():

@@ -11,15 +11,17 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from patchwright import errors
 from patchwright.sandbox import fleet
-from support import operator_laws, operator_world
-from support.observer import GROUP, SYSTEM, Raw
+from support import operator_audit, operator_laws, operator_world
+from support.observer import GROUP, SYSTEM, Change, Raw
 from support.operator_process import OperatorProcess
 from support.operator_stage import Stage
 
+LEASE: Final = "patchwright-operator"
 IMAGE: Final = "sandbox.patchwright.dev/script:1"
 STATE: Final = "patchwright.dev/state"
 SCENE: Final = "test.patchwright.dev/scene"
@@ -49,6 +51,7 @@ class Scene:
         self.name = f"s{next(_NUMBERS)}"
         self.nodes: list[str] = []
         self.crashed = False
+        self._began = datetime.now(UTC)
         self.jobs_deleted: set[tuple[str, str]] = set()
         self._namespaces: list[str] = []
         self._log_from = len(stage.operator.log)
@@ -192,6 +195,16 @@ class Scene:
         self.operator.start()
         self.operator.await_ready()
 
+    def keep_running(self) -> None:
+        """Do as the kubelet does: start the operator again if it has ended, and wait until it is ready."""
+        self.operator.start()
+        self.operator.await_ready()
+
+    def take_lease(self, holder: str) -> None:
+        """Write another holder into the operator's Lease."""
+        where = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/{LEASE}"
+        self.api.patch(where, {"spec": {"holderIdentity": holder}})
+
     # --- what is seen ---------------------------------------------------------------------------------------------
 
     def node(self, name: str) -> Raw | None:
@@ -293,6 +306,28 @@ class Scene:
             lambda: text in self.status(rollout).get("message", ""), f"{rollout} saying {text!r}", timeout=timeout
         )
         return self.status(rollout)
+
+    def await_change(self, sign: Callable[[Change], object], what: str) -> None:
+        """Wait until a change was seen in this scene, or find that it was already."""
+        self.observer.until_change(sign, what, mark=self.mark, timeout=180.0)
+
+    def leader(self) -> str:
+        """Give the identity that holds the operator's Lease; empty when nobody does."""
+        lease = self.observer.get("Lease", LEASE)
+        return str((lease or {"spec": {}})["spec"].get("holderIdentity") or "")
+
+    def leaders(self) -> list[str]:
+        """Give the holders of the Lease in this scene, one after the other."""
+        seen: list[str] = []
+        for change in self.observer.since(self.mark):
+            if change.kind == "Lease" and change.after and change.after["metadata"]["name"] == LEASE:
+                holder = str(change.after["spec"].get("holderIdentity") or "")
+                seen += [holder] if seen[-1:] != [holder] else []
+        return seen
+
+    def written_by_two(self) -> list[str]:
+        """Give the operators' writes that the API server took from one that did not hold the Lease (L10)."""
+        return operator_audit.unled(self.stage.plane.audit(), since=self._began)
 
     def phases(self, rollout: str) -> list[str]:
         """Give the phases that a rollout went through."""

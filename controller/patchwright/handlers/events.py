@@ -42,6 +42,9 @@ class Feed(Protocol):
     def repository(self, raw: Raw, *, gone: bool) -> None:
         """Take a PolicyRepository."""
 
+    def listed(self) -> None:
+        """Take in that a watch has begun, or begun anew, with a list: what went before that is never told."""
+
 
 def registry(feed: Feed, *, kubeconfig: Path | None = None) -> kopf.OperatorRegistry:
     """Give a registry in which every event that concerns us reaches the feed, from the cluster of ``kubeconfig``."""
@@ -49,7 +52,7 @@ def registry(feed: Feed, *, kubeconfig: Path | None = None) -> kopf.OperatorRegi
     kopf.on.startup(registry=found)(_configure)
     kopf.on.login(registry=found)(login(kubeconfig))
     for resource, take in _resources(feed):
-        kopf.on.event(*resource, registry=found)(_handler(take))
+        kopf.on.event(*resource, registry=found)(_handler(take, feed.listed))
     return found
 
 
@@ -67,8 +70,10 @@ def _resources(feed: Feed) -> list[tuple[tuple[str, ...], Take]]:
     ]
 
 
-def _handler(take: Take) -> Callable[..., Any]:
+def _handler(take: Take, listed: Callable[[], None]) -> Callable[..., Any]:
     async def handle(event: kopf.RawEvent, **_: Any) -> None:
+        if event["type"] is None:
+            listed()
         take(event["object"], gone=event["type"] == "DELETED")
 
     return handle

@@ -38,6 +38,8 @@ LEASE_NAME = "patchwright-operator"
 # A node that changes wakes whoever works on it at once, and those that may want it within this time.
 SOON = 1.0
 RESYNC = timedelta(minutes=10)
+# All watches begin anew together, and each object of theirs is told one by one; this long it has to be quiet.
+QUIET = timedelta(seconds=2)
 OTHERS = timedelta(seconds=30)
 
 
@@ -125,8 +127,7 @@ class Operator:
                 for runner in crew.runners:
                     group.create_task(runner.run())
                 group.create_task(_every(OTHERS, made.fleet.look_for_others))
-                group.create_task(_every(RESYNC, made.fleet.resync))
-                group.create_task(_every(RESYNC, made.rollouts.resync))
+                group.create_task(_resync(feed, made.fleet.resync, made.rollouts.resync))
                 group.create_task(self._watch(feed))
 
     async def _watch(self, feed: Feed) -> None:
@@ -234,6 +235,7 @@ class Feed:
     def __init__(self, caches: wiring.Caches, crew: Crew) -> None:
         self._caches = caches
         self._crew = crew
+        self.began = asyncio.Event()
 
     def node(self, raw: Raw, *, gone: bool = False) -> None:
         """Take a Node."""
@@ -260,6 +262,10 @@ class Feed:
         """Take a PolicyRepository."""
         (self._caches.repositories.remove if gone else self._caches.repositories.apply)(raw)
 
+    def listed(self) -> None:
+        """Take in that a watch has begun, or begun anew."""
+        self.began.set()
+
 
 async def _prime(api: KubeApi, feed: Feed) -> None:
     await prime.prime(
@@ -283,6 +289,26 @@ async def _until_there(attempt: Callable[[], Awaitable[None]]) -> None:
             await asyncio.sleep(error.retry_after or 1.0)
         else:
             return
+
+
+async def _resync(feed: Feed, *steps: Callable[[], Awaitable[None]]) -> None:
+    """Drop what is gone without a word: soon after watches began, and every ten minutes in case one never said so.
+
+    Between the list that primed the caches and the one that a watch begins with, Jobs of an ending rollout went unseen,
+    and their rollout waited for them to go.
+    """
+    while True:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RESYNC.total_seconds()):
+                await feed.began.wait()
+        while feed.began.is_set():
+            feed.began.clear()
+            await asyncio.sleep(QUIET.total_seconds())
+        for step in steps:
+            try:
+                await step()
+            except errors.ClusterError as error:
+                logger.warning("%s; tried again in %s", error, RESYNC)
 
 
 async def _every(period: timedelta, do: Callable[[], Awaitable[None]]) -> None:
