@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import kopf
 
+from patchwright.adapters.kube import lists
 from patchwright.domain.model import Key
 from patchwright.handlers import memoryless
 
@@ -84,10 +85,11 @@ async def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.scanning.disabled = True  # our kinds are there before we are; watching every CRD would need more rights
     settings.watching.label_selectors["batch", "v1", "jobs"] = OURS
     settings.watching.label_selectors["", "v1", "pods"] = OURS  # never all pods: 20,000 of them are not ours
-    settings.watching.chunk_size = 500
+    settings.watching.chunk_size = lists.FULL_PAGE
     settings.persistence.diffbase_storage = memoryless.NoDiffBase()
     settings.persistence.progress_storage = memoryless.NoProgress()
-    settings.queueing.idle_timeout = 1.0  # one worker per node and event: with 5,000 nodes they must not linger
+    # One worker per object, and each keeps its last event while it lingers: at the start those are all the nodes.
+    settings.queueing.idle_timeout = 0.1
 
 
 def login(kubeconfig: Path | None) -> Callable[..., Any]:

@@ -9,6 +9,8 @@ from patchwright.adapters.kube.client import LIST_TIMEOUT, PARTIAL_LIST, KubeApi
 
 # A page of metadata is about a megabyte; 5,000 nodes at once would be ten times that in memory.
 PAGE: Final = "500"
+# Whole nodes have 20 KiB each, most of it the names of images; as Python's dictionaries five times that.
+FULL_PAGE: Final = 100
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from patchwright.adapters.kube.client import LIST_TIMEOUT, KubeApi
-from patchwright.adapters.kube.lists import PAGE
+from patchwright.adapters.kube.lists import FULL_PAGE
 from patchwright.domain.nodes import labels
 from patchwright.domain.sync import GROUP, VERSION
 
@@ -34,7 +34,7 @@ async def prime(
 
 
 async def _each(api: KubeApi, path: str, take: Take, *, selector: str = "") -> None:
-    query = {"limit": PAGE, **({"labelSelector": selector} if selector else {})}
+    query = {"limit": str(FULL_PAGE), **({"labelSelector": selector} if selector else {})}
     while True:
         body = await api.call("GET", path, what=f"cannot list {path}", query=query, limit=LIST_TIMEOUT)
         for item in body.get("items") or ():
