@@ -17,7 +17,7 @@ from patchwright.domain.model import Key
 logger = logging.getLogger(__name__)
 
 # Events come in bursts (20 Jobs end at once); this long they are gathered before the next round.
-GAP = 0.02
+GAP = 0.01
 BACKOFF = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 Round = Callable[[Key], Awaitable[timedelta | None]]
