@@ -69,4 +69,5 @@ def scene(stage: operator_stage.Stage) -> Iterator[Scene]:
     finally:
         found.clear()
         found.strike()
+        print(found.story())  # noqa: T201 - pytest shows it with a test that fails
     assert found.faults() == []

@@ -12,6 +12,7 @@ from typing import Any, Final
 from support.observer import SYSTEM, Change, Raw
 from support.operator_world import (
     GRACE,
+    NODE,
     ROLLOUT,
     STEP,
     World,
@@ -24,7 +25,6 @@ from support.operator_world import (
     seconds,
 )
 
-NODE: Final = "patchwright.dev/node"
 OUT: Final = frozenset({"Draining", "Applying", "Failed", "RollbackDraining", "RollingBack", "Quarantined"})
 TERMINAL: Final = frozenset({"Succeeded", "RolledBack", "Failed", "Denied", "Superseded"})
 STALLED: Final = frozenset({"RolledBack", "Failed", "Denied"})

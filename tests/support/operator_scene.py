@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from patchwright import errors
 from patchwright.sandbox import fleet
-from support import operator_audit, operator_laws, operator_world
+from support import operator_audit, operator_laws, operator_story, operator_world
 from support.observer import GROUP, SYSTEM, Change, Raw
 from support.operator_process import OperatorProcess
 from support.operator_stage import Stage
@@ -32,7 +32,7 @@ PLURALS: Final = {
     "PolicyRepository": "policyrepositories",
 }
 # What would be a bug of ours if it stood in the log.
-_BUGS = re.compile(r"unexpected error|Traceback|never awaited|was never retrieved|Unclosed")
+_BUGS = re.compile(r"unexpected error|never awaited|was never retrieved|Unclosed|File \"[^\"]*/patchwright/")
 
 
 def path(kind: str, name: str = "") -> str:
@@ -76,15 +76,19 @@ class Scene:
 
     def add_workloads(self, count: int, *, replicas: int = 2, **options: Any) -> str:
         """Create Deployments that run on this scene's nodes; give their namespace."""
-        if not self._namespaces:
-            self._namespaces.append(self.stage.plane.add_namespace(f"{self.name}-apps"))
-        space = self._namespaces[0]
+        space = self.namespace()
         found = fleet.Workloads(count, replicas=replicas, namespace=space, **options)
         kept = tuple(self._kept_here(each) for each in found.deployments())
         self.api.create_all(f"/apis/policy/v1/namespaces/{space}/poddisruptionbudgets", found.budgets())
         self.api.create_all(f"/apis/apps/v1/namespaces/{space}/deployments", kept)
         self.await_available(space, count * replicas)
         return space
+
+    def namespace(self) -> str:
+        """Give this scene's namespace for pods, created when it is first asked for."""
+        if not self._namespaces:
+            self._namespaces.append(self.stage.plane.add_namespace(f"{self.name}-apps"))
+        return self._namespaces[0]
 
     def _kept_here(self, deployment: Raw) -> Raw:
         deployment["spec"]["template"]["spec"]["nodeSelector"] |= {SCENE: self.name}
@@ -373,6 +377,10 @@ class Scene:
             events = (change.after for change in changes if change.kind == "Event")
             found += operator_laws.untold(changes, self.name, [one for one in events if one is not None])
         return found + [line for line in self.operator.log[self._log_from :].splitlines() if _BUGS.search(line)]
+
+    def story(self) -> str:
+        """Tell what happened, one change a line, for whoever has to find out why a test failed."""
+        return operator_story.tell(self.observer.since(self.mark), self.name)
 
     def clear(self) -> None:
         """Delete what this scene has made; every rollout has to go by itself, finalizer and all."""

@@ -13,6 +13,7 @@ from support.observer import Change, Raw
 STATE: Final = "patchwright.dev/state"
 ROLLOUT: Final = "patchwright.dev/rollout"
 STEP: Final = "patchwright.dev/step"
+NODE: Final = "patchwright.dev/node"
 # Seconds until the operator must have noticed what somebody else did; under load a watch takes its time.
 GRACE: Final = 5.0
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
