@@ -69,7 +69,10 @@ class Executor:
         return True
 
     def _following(self, listed: actions.ListPods) -> Batch:
-        node = self._views.get(listed.node.uid)
+        # Looked at anew: the taint of the cordon has changed the node since the round began, and a write that names
+        # an older version is refused.
+        now = self.world.fleet.nodes(self.snapshot.policy)
+        node = next((view for view in now if view.uid == listed.node.uid), None)
         if node is None:
             return ()
         facts = self.facts.node(node.uid)
