@@ -74,13 +74,14 @@ def run(names: tuple[str, ...], *, quick: bool, profile: Path | None, output: Pa
 
 
 @main.command()
-@click.argument("results", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-def publish(results: Path) -> None:
-    """Put the tables of a JSON file into docs/benchmarks.md."""
+@click.argument("results", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+def publish(results: tuple[Path, ...]) -> None:
+    """Put the tables of JSON files into docs/benchmarks.md, each with its own facts."""
     text = DOCUMENT.read_text(encoding="utf-8")
     head, _, rest = text.partition(BEGIN)
     _, _, tail = rest.partition(END)
-    DOCUMENT.write_text(f"{head}{BEGIN}\n\n{report.markdown(*report.load(results))}\n\n{END}{tail}", encoding="utf-8")
+    tables = "\n\n".join(report.markdown(*report.load(path)) for path in results)
+    DOCUMENT.write_text(f"{head}{BEGIN}\n\n{tables}\n\n{END}{tail}", encoding="utf-8")
 
 
 main(prog_name="bench")

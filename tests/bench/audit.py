@@ -36,7 +36,7 @@ def since(log: Path, position: int) -> Requests:
     for event in _events(log, position):
         agent, kind = str(event.get("userAgent", "")), _kind(event)
         if agent.startswith(f"{OURS}/"):
-            (lease if kind.endswith(" leases") else ours)[kind] += 1
+            (lease if " leases" in kind else ours)[kind] += 1
         elif agent.startswith(WATCHER):
             watches[kind] += 1
     return Requests(ours, lease, watches)
@@ -53,4 +53,6 @@ def _events(log: Path, position: int) -> Iterator[dict[str, Any]]:
 def _kind(event: dict[str, Any]) -> str:
     ref = event.get("objectRef") or {}
     resource = "/".join(part for part in (ref.get("resource", ""), ref.get("subresource", "")) if part)
-    return f"{event['verb']} {resource or event.get('requestURI', '')}"
+    code = int((event.get("responseStatus") or {}).get("code", 0))
+    refused = f" → {code}" if code >= 400 else ""
+    return f"{event['verb']} {resource or event.get('requestURI', '')}{refused}"

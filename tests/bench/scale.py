@@ -26,7 +26,8 @@ class Size:
     nodes: int
     pods: int = 20_000
     patched: int = 300
-    rest: float = 60.0
+    # All nodes report their status once in this time, and not evenly: a shorter look sees a burst, or none at all.
+    rest: float = 330.0
 
 
 @dataclass(frozen=True, slots=True)
