@@ -11,7 +11,7 @@ from dataclasses import replace
 from patchwright.domain import survey, windows
 from patchwright.domain.model import FailurePolicy
 from patchwright.domain.snapshot import Context, Decision
-from patchwright.domain.state import TERMINAL, Condition, Phase, RolloutState
+from patchwright.domain.state import NOTES_KEPT, TERMINAL, Condition, Phase, RolloutState
 from patchwright.domain.targets import Stage
 
 MESSAGE_KEPT = 1024
@@ -28,8 +28,10 @@ def dress(context: Context, decision: Decision) -> Decision:
         # Afterwards the marks are removed one by one; how it stood when it ended is what stays.
         state = _surveyed(state, context)
     else:
-        # But whoever is left to a person has to be named, however late (L6).
-        state = replace(state, quarantined=survey.notes(context.survey.at(Stage.QUARANTINED)))
+        # But whoever is left to a person has to be named, however late, and stays named (L6).
+        known = {note.uid for note in state.quarantined}
+        late = [stand for stand in context.survey.at(Stage.QUARANTINED) if stand.target.uid not in known]
+        state = replace(state, quarantined=(state.quarantined + survey.notes(late))[:NOTES_KEPT])
     state = replace(
         state,
         message=(told if state.outcome is None else state.message)[:MESSAGE_KEPT],

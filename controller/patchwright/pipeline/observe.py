@@ -12,7 +12,7 @@ from patchwright.domain.model import PatchPolicy, PatchRollout
 from patchwright.domain.nodes.procedure import NodeKind
 from patchwright.domain.nodes.view import NodeView
 from patchwright.domain.snapshot import Snapshot
-from patchwright.domain.state import TERMINAL
+from patchwright.domain.state import TERMINAL, RolloutState
 from patchwright.pipeline.facts import Facts
 
 _KIND = NodeKind()
@@ -27,7 +27,7 @@ def snapshot(
         observing_since=facts.observing_since,
         rollout=rollout,
         policy=policy,
-        state=case.state if facts.in_flight is None else replace(case.state, in_flight=facts.in_flight),
+        state=_state(case, facts),
         kind=_KIND,
         targets=_targets(world.fleet, rollout, policy, facts),
         checks=checks(policy, facts),
@@ -41,6 +41,13 @@ def snapshot(
         finalizer=case.finalizer,
         trouble=facts.trouble,
     )
+
+
+def _state(case: ports.Case, facts: Facts) -> RolloutState:
+    """Give what is recorded, with what the last round found at work; once the outcome is known, nothing is missed."""
+    if facts.in_flight is None or case.state.outcome is not None:
+        return case.state
+    return replace(case.state, in_flight=facts.in_flight)
 
 
 def checks(policy: PatchPolicy, facts: Facts) -> tuple[CheckState, ...]:

@@ -11,7 +11,7 @@ from patchwright.domain.actions import JobStep, StartJob, Uncordon
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.nodes.record import Mark
 from patchwright.domain.state import Phase, RolloutState
-from support.builders import actions, ago, cause, deciding, node, planned, policy
+from support.builders import actions, ago, cause, deciding, node, noted, planned, policy, rollout
 
 
 def ended(phase: Phase, **changes: Any) -> RolloutState:
@@ -46,6 +46,12 @@ def test_a_cordon_that_came_after_the_end_is_taken_back() -> None:
 
 def test_a_node_that_is_given_up_after_the_outcome_is_named_all_the_same() -> None:
     decision = deciding(node("n01").record(Mark.QUARANTINED), node("n02"), state=ended(Phase.ROLLED_BACK))
+    assert [note.name for note in decision.state.quarantined] == ["n01"]
+
+
+def test_a_node_that_was_given_up_stays_named_after_a_deleted_rollout_has_let_go_of_it() -> None:
+    given_up = ended(Phase.FAILED, quarantined=(noted(node("n01"), "Quarantined"),))
+    decision = deciding(node("n01").cordoned(), node("n02"), state=given_up, rollout=rollout(deleting=True))
     assert [note.name for note in decision.state.quarantined] == ["n01"]
 
 

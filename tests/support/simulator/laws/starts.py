@@ -76,48 +76,59 @@ class CanaryFirst(Law):
         self._unwell: datetime | None = None
 
     def any(self, change: Change) -> Iterable[str]:
-        for rollout in list(self._canaries):
-            if self.cluster.unwell_at is not None and self.cluster.unwell_at != self._unwell:
-                self._broken(rollout, self.cluster.unwell_at)
-        self._unwell = self.cluster.unwell_at
-        node: Node | None = change.after if change.kind is Node else None
-        if node is None:
-            return ()
-        record = node.record
-        if record is not None and record.wave == 0:
-            known = self._canaries.setdefault(record.rollout_uid, {})
-            if node.uid not in known or known[node.uid][0] is not record.mark:
-                self._broken(record.rollout_uid, change.at)
-                known[node.uid] = (record.mark, node.name)
-        before: Node | None = change.before
-        if before is not None and node.ready is not before.ready:
-            for rollout, canaries in self._canaries.items():
-                if node.uid in canaries:
-                    self._broken(rollout, change.at)
+        unwell = self.cluster.unwell_at
+        if unwell is not None and unwell != self._unwell:
+            self._broken(set(self._well_since), unwell)
+            self._unwell = unwell
+        if change.kind is Node:
+            self._node(change)
         return ()
 
-    def _broken(self, rollout: str, at: datetime) -> None:
-        """Begin the soak again, unless it was over."""
-        if self._over(rollout, at):
-            self._soaked.add(rollout)
-        self._well_since[rollout] = at
+    def _node(self, change: Change) -> None:
+        before: Node | None = change.before
+        after: Node | None = change.after
+        if after is None:
+            # A canary that is gone cannot be waited for; the others are.
+            self._settle(change.at)
+            for canaries in self._canaries.values():
+                canaries.pop(change.before.uid, None)
+            return
+        record = after.record
+        if record is not None and record.wave == 0:
+            known = self._canaries.setdefault(record.rollout_uid, {})
+            if after.uid not in known or known[after.uid][0] is not record.mark:
+                self._broken({after.uid}, change.at)
+                known[after.uid] = (record.mark, after.name)
+        if before is not None and after.ready is not before.ready:
+            self._broken({after.uid}, change.at)
+
+    def _broken(self, nodes: set[str], at: datetime) -> None:
+        """Begin the soak of these nodes again; for rollouts whose soak was over that comes too late."""
+        self._settle(at)
+        self._well_since.update(dict.fromkeys(nodes, at))
+
+    def _settle(self, at: datetime) -> None:
+        self._soaked.update(rollout for rollout in self._canaries if self._over(rollout, at))
 
     def _over(self, rollout: str, at: datetime) -> bool:
-        canaries = self._canaries.get(rollout, {})
-        done = all(mark is Mark.DONE for mark, _ in canaries.values())
+        canaries = self._canaries[rollout]
         # What a measurement or a watch tells, an operator knows a moment later, and so does its soak begin.
-        return done and at - self._well_since.get(rollout, at) >= self.policy(rollout).strategy.canary.soak - self.grace
+        soak = self.policy(rollout).strategy.canary.soak - self.grace
+        return bool(canaries) and all(
+            mark is Mark.DONE and at - self._well_since.get(uid, at) >= soak for uid, (mark, _) in canaries.items()
+        )
 
     def start(self, change: Change, record: Record) -> Iterable[str]:
         rollout = record.rollout_uid
-        if record.wave == 0 or rollout not in self._canaries:
+        if record.wave == 0 or not self._canaries.get(rollout):
             return
         who = f"{change.after.name} of wave {record.wave} was started"
         for mark, name in self._canaries[rollout].values():
             if mark is not Mark.DONE:
                 yield f"{who} while canary {name} was {mark.value}"
         if rollout not in self._soaked and not self._over(rollout, change.at):
-            yield f"{who} {change.at - self._well_since[rollout]} after all canaries were well"
+            well = max(self._well_since.get(uid, change.at) for uid in self._canaries[rollout])
+            yield f"{who} {change.at - well} after all canaries were well"
 
 
 class Halt(Law):
