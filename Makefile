@@ -43,7 +43,7 @@ policies: setup ## the Rego library: formatted, strict, typed, tested to the las
 	$(BIN)/pytest tests/unit/test_policies_library.py
 
 simulate: setup ## tier 2: many random crash schedules (SEEDS=2000)
-	$(BIN)/pytest tests/simulation -n $(WORKERS) --seeds $(SEEDS)
+	$(BIN)/pytest tests/simulation -n $(WORKERS) --seeds $(SEEDS) --exhaustive
 
 controlplane: setup ## tier 3: the real control plane
 	$(BIN)/pytest tests/controlplane

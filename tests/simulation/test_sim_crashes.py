@@ -13,7 +13,7 @@ CRASHES = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
 ERRORS = (Fault.AWAY, Fault.LOST, Fault.CONFLICT, Fault.DENIED)
 # Without --exhaustive every so many calls fail in each way of failing; every call is the last one once before and once
 # after its effect in any case.
-SOME = 12
+SOME = 24
 ENDS = {
     "clean": Phase.SUCCEEDED,
     "failed canary": Phase.ROLLED_BACK,

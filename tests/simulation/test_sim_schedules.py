@@ -24,18 +24,3 @@ def test_the_same_seed_gives_the_same_history(number: int) -> None:
     second = play(chance.scenario(number), chance.circumstances(number))
 
     assert first == second
-
-
-FOUND = {
-    18: "nodes were seen before the status that holds their plan",
-    28: "an operator with an old view of nodes deleted a running rollback Job",
-    140: "the answer to the last write was lost, and no event told the end",
-    531: "a deposed operator cordoned a node after the rollout had been aborted and was over",
-}
-
-
-@pytest.mark.parametrize("number", FOUND, ids=FOUND.values())
-def test_what_the_simulator_once_found_stays_fixed(number: int) -> None:
-    result = play(chance.scenario(number), chance.circumstances(number))
-
-    assert not result.violations

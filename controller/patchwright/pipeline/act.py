@@ -141,13 +141,17 @@ class Executor:
                 await fleet.mark(action.node, action.record)
             case actions.Uncordon():
                 await fleet.uncordon(action.node, action.record, keep_cordon=action.keep_cordon, label=action.label)
-        await self._moved(action.node, action.record)
+        await self._moved(action.node, action.record, again=isinstance(action, actions.Cordon))
 
-    async def _moved(self, node: actions.NodeRef, after: Record | None) -> None:
+    async def _moved(self, node: actions.NodeRef, after: Record | None, *, again: bool) -> None:
         """Tell of a node's new stage, and drop the facts of the one it left."""
         self.facts.nodes.pop(node.uid, None)
         before = self._record(node)
-        if before is None or after is None or before.mark is after.mark:
+        if before is None or after is None:
+            return
+        if before.mark is after.mark:
+            if again:
+                await tell.cordoned_again(self.world.journal, node, after)
             return
         journal = self.world.journal
         journal.drain_ended(node.name)

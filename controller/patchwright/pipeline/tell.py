@@ -37,3 +37,9 @@ async def node(journal: ports.Journal, ref: NodeRef, after: Record) -> None:
     said = f": {after.message}" if after.message else ""
     text = f"{words} by rollout {after.rollout}{said}"
     await journal.node_event(ref, reason=reason, message=text, warning=warning or after.failed)
+
+
+async def cordoned_again(journal: ports.Journal, ref: NodeRef, after: Record) -> None:
+    """Tell whoever uncordoned a node in the middle of the work on it why his hand was not left alone."""
+    text = f"somebody uncordoned it while rollout {after.rollout} is at work on it; cordoned again until that is done"
+    await journal.node_event(ref, reason="CordonedAgain", message=text, warning=True)
