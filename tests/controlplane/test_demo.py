@@ -96,11 +96,16 @@ def test_all_three_stories_end_as_they_should_and_what_is_kept_can_be_looked_at_
     demo = Demo(home, "--keep")
     assert demo.ended(within=500) == 0, demo.output
     rows = [line.split("│") for line in demo.output.splitlines() if line.startswith("│")]
-    assert [[cell.strip() for cell in (row[3], row[4], row[6])] for row in rows[1:]] == [
-        ["Succeeded, 60/60 nodes", "60", "yes"],
-        ["RolledBack, then Denied", "3", "yes"],
-        ["Denied", "0", "yes"],
+    assert [[cell.strip() for cell in (row[3], row[6])] for row in rows[1:]] == [
+        ["Succeeded, 60/60 nodes", "yes"],
+        ["RolledBack, then Denied", "yes"],
+        ["Denied", "yes"],
     ]
+    good, bad, refused = (int(row[4]) for row in rows[1:])
+    # On a slow machine the first canary is seen to fail before the third has begun.
+    assert good == 60
+    assert 1 <= bad <= 3
+    assert refused == 0
     assert "NOT OK" not in demo.output
     assert "\x1b" not in demo.output, "a log gets no terminal codes"
     phases = dict.fromkeys(re.findall(r"^ *[\d.]+s  (\w+) ", demo.output, re.MULTILINE))

@@ -115,7 +115,7 @@ class Client:
             data = answer.response.data
         except (urllib3.exceptions.HTTPError, exceptions.ApiException) as fault:
             raise errors.ClusterUnavailable(f"{method} {path}: the API server does not answer: {fault}") from fault
-        decoded: Manifest = json.loads(data or b"{}")
+        decoded = _decoded(data)
         if answer.status >= 400:
             raise _refused(f"{method} {path}", answer.status, decoded)
         return decoded
@@ -143,6 +143,15 @@ class Client:
             return self.get(path)
         except errors.NotFound:
             return {}
+
+
+def _decoded(data: bytes) -> Manifest:
+    """Read an answer's body; a path that the API server does not know (yet) is answered in plain text."""
+    try:
+        found = json.loads(data or b"{}")
+    except ValueError:
+        return {"message": data.decode(errors="replace").strip()}
+    return found if isinstance(found, dict) else {}
 
 
 def _refused(request: str, status: int, answer: Manifest) -> errors.ClusterError:
