@@ -122,13 +122,14 @@ class Observer:
         if "uid" in metadata and "resourceVersion" in metadata:
             self._people.add((metadata["uid"], int(metadata["resourceVersion"])))
 
-    def until(self, holds: Callable[[], T], what: str, *, timeout: float = PATIENCE) -> T:
+    def until(self, holds: Callable[[], T], what: str | Callable[[], str], *, timeout: float = PATIENCE) -> T:
         """Wait for news until ``holds`` gives something true; give that."""
         deadline = time.monotonic() + timeout
         with self._news:
             while not (found := holds()):
                 left = deadline - time.monotonic()
-                assert left > 0, f"not within {timeout:.0f} s: {what}; rollouts: {self._summary()}"
+                told = what if isinstance(what, str) else what()
+                assert left > 0, f"not within {timeout:.0f} s: {told}; rollouts: {self._summary()}"
                 self._news.wait(min(left, 1.0))
             return found
 

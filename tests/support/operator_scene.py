@@ -167,6 +167,10 @@ class Scene:
         where = f"/api/v1/nodes/{name}" if kind == "Node" else path(kind, name)
         self.observer.note_person(self.api.patch(where, dict(body)))
 
+    def change_status(self, kind: str, name: str, status: Mapping[str, Any]) -> None:
+        """Merge something into the status of one of our objects."""
+        self.observer.note_person(self.api.patch(f"{path(kind, name)}/status", {"status": dict(status)}))
+
     def annotate(self, kind: str, name: str, key: str, value: str | None) -> None:
         """Set or remove an annotation."""
         self.change(kind, name, {"metadata": {"annotations": {key: value}}})
@@ -198,6 +202,31 @@ class Scene:
         assert self.operator.stop() == 0
         self.operator.start()
         self.operator.await_ready()
+
+    def service_account(self, *, may: Sequence[str]) -> str:
+        """Create a service account that may write some of our kinds in the operator's namespace; give its name."""
+        accounts = f"/api/v1/namespaces/{SYSTEM}/serviceaccounts"
+        self.api.create(accounts, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": self.name}})
+        group = "rbac.authorization.k8s.io"
+        subject = {"kind": "ServiceAccount", "name": self.name, "namespace": SYSTEM}
+        binding = {"roleRef": {"apiGroup": group, "kind": "Role", "name": self.name}, "subjects": [subject]}
+        self.allow(self.name, may)
+        where = f"/apis/{group}/v1/namespaces/{SYSTEM}/rolebindings/{self.name}"
+        self.api.apply(where, {"apiVersion": f"{group}/v1", "kind": "RoleBinding", **_named(self.name), **binding})
+        return self.name
+
+    def allow(self, account: str, resources: Sequence[str]) -> None:
+        """Let a service account write these of our kinds."""
+        verbs = ["get", "create", "patch", "delete"]
+        rules = [{"apiGroups": ["patchwright.dev"], "resources": list(resources), "verbs": verbs}]
+        where = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{SYSTEM}/roles/{account}"
+        body = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", **_named(account), "rules": rules}
+        self.api.apply(where, body)
+
+    def secret(self, name: str, data: Mapping[str, str]) -> None:
+        """Create a Secret in the operator's namespace."""
+        body = {"apiVersion": "v1", "kind": "Secret", **_named(name), "stringData": dict(data)}
+        self.api.create(f"/api/v1/namespaces/{SYSTEM}/secrets", body)
 
     def keep_running(self) -> None:
         """Do as the kubelet does: start the operator again if it has ended, and wait until it is ready."""
@@ -286,7 +315,7 @@ class Scene:
             if (before.get("mark"), before.get("rolloutUid")) != (mine["mark"], mine["rolloutUid"]):
                 yield change.after["metadata"]["name"], mine, change.after
 
-    def until(self, holds: Callable[[], Any], what: str, *, timeout: float = 120.0) -> Any:
+    def until(self, holds: Callable[[], Any], what: str | Callable[[], str], *, timeout: float = 120.0) -> Any:
         """Wait for something to be seen."""
         return self.observer.until(holds, what, timeout=timeout)
 
@@ -332,6 +361,15 @@ class Scene:
     def written_by_two(self) -> list[str]:
         """Give the operators' writes that the API server took from one that did not hold the Lease (L10)."""
         return operator_audit.unled(self.stage.plane.audit(), since=self._began)
+
+    def written_as(self, account: str) -> int:
+        """Count the writes that were made in the name of a service account."""
+        user = f"system:serviceaccount:{SYSTEM}:{account}"
+        return sum(one.get("impersonatedUser", {}).get("username") == user for one in self.stage.plane.audit())  # type: ignore[attr-defined]  # JSON
+
+    def in_opa_s_log(self, decision: str) -> bool:
+        """Tell whether OPA logged a decision."""
+        return f'"decision_id":"{decision}"' in (self.stage.plane.logs / "opa.log").read_text(errors="replace")
 
     def phases(self, rollout: str) -> list[str]:
         """Give the phases that a rollout went through."""
@@ -385,12 +423,18 @@ class Scene:
     def clear(self) -> None:
         """Delete what this scene has made; every rollout has to go by itself, finalizer and all."""
         self.operator.start()
+        repositories = self._mine("PolicyRepository")
+        for repository in repositories:
+            self._gone(path("PolicyRepository", repository))
         for rollout in self._mine("PatchRollout"):
             self._gone(path("PatchRollout", rollout))
         self.until(lambda: not self._mine("PatchRollout"), "every deleted rollout being gone")
         for policy in self._mine("PatchPolicy"):
             self._gone(path("PatchPolicy", policy))
         self.observer.settle()
+        if repositories:
+            # The policy that a repository brought stays in force until the operator starts again.
+            self.restart()
 
     def strike(self) -> None:
         """Remove the nodes and namespaces."""
@@ -408,6 +452,10 @@ class Scene:
             self.api.delete(where)
         except errors.NotFound:
             return
+
+
+def _named(name: str) -> Raw:
+    return {"metadata": {"name": name, "namespace": SYSTEM}}
 
 
 def pause(seconds: float) -> None:

@@ -212,10 +212,10 @@ class RepositoryReconciler:
         self, case: RepositoryCase, repository: PolicyRepository, found: SourceSnapshot, plan: sync.SyncPlan
     ) -> None:
         now = self._world.clock.now()
-        text = f"applied revision {found.revision}: {len(plan.apply)} objects, {len(plan.prune)} deleted"
+        text = f"Applied revision: {found.revision}"
         if found.history is History.FORCED:
             text += "; the branch was rewritten since the last one"
-        conditions = [Condition("Ready", "True", DONE, f"Applied revision: {found.revision}")]
+        conditions = [Condition("Ready", "True", DONE, text)]
         if found.signers:
             names = ", ".join(sorted({signer.fingerprint for signer in found.signers}))
             conditions.append(Condition("SourceVerified", "True", "Verified", f"signed by {names}"))

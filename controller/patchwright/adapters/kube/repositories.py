@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from patchwright import errors
-from patchwright.adapters.kube.client import MERGE_PATCH, KubeApi
+from patchwright.adapters.kube.client import JSON_PATCH, MERGE_PATCH, KubeApi
 from patchwright.adapters.kube.fleet import utc_now
 from patchwright.adapters.kube.versions import Store
 from patchwright.api import parse, status
@@ -24,7 +24,7 @@ Listener = Callable[[Key], None]
 
 @dataclass(frozen=True, slots=True)
 class _Facts:
-    """One PolicyRepository; ``fresh`` is what a change of tells somebody: the spec and what people say."""
+    """One PolicyRepository; ``lost`` says that its status cannot be read."""
 
     key: Key
     uid: str
@@ -34,6 +34,7 @@ class _Facts:
     faults: tuple[str, ...]
     state: RepositoryState = field(compare=False)
     conditions: Sequence[Mapping[str, Any]] = field(compare=False, repr=False)
+    lost: bool = False
 
 
 class RepositoryCache:
@@ -107,13 +108,21 @@ class KubeRepositories:
         """Write the status; on a conflict the cache is brought up to date before the error leaves."""
         known = self._cache.get(case.key)
         previous = {"conditions": list(known.conditions)} if known else None
-        body = {
-            "metadata": {"resourceVersion": case.resource_version, "uid": case.uid},
-            "status": status.repository_state_to_status(state, now=utc_now(), previous=previous),
-        }
-        path, what = _path(case.key), f"cannot write the status of PolicyRepository {case.key}"
+        found = status.repository_state_to_status(state, now=utc_now(), previous=previous)
+        if known is not None and known.lost:
+            # Whoever broke the status can still mend what stands in it, its inventory above all.
+            body: Any = {"metadata": {"resourceVersion": case.resource_version}}
+            body["status"] = {"conditions": found.get("conditions", [])}
+            await self._write(case.key, body, MERGE_PATCH)
+            return
+        # The whole status: in a merge, an inventory that has become empty would stay as it was.
+        version = {"op": "replace", "path": "/metadata/resourceVersion", "value": case.resource_version}
+        await self._write(case.key, [version, {"op": "add", "path": "/status", "value": found}], JSON_PATCH)
+
+    async def _write(self, key: Key, body: Any, content_type: str) -> None:
+        path, what = _path(key), f"cannot write the status of PolicyRepository {key}"
         try:
-            raw = await self._api.call("PATCH", f"{path}/status", what=what, body=body, content_type=MERGE_PATCH)
+            raw = await self._api.call("PATCH", f"{path}/status", what=what, body=body, content_type=content_type)
         except errors.Conflict:
             self._cache.apply(await self._api.call("GET", path, what=what))
             raise
@@ -131,7 +140,7 @@ class KubeRepositories:
 
 def _facts(key: Key, raw: Mapping[str, Any]) -> _Facts:
     metadata, faults = raw["metadata"], []
-    repository, state = None, RepositoryState()
+    repository, state, lost = None, RepositoryState(), False
     try:
         repository = parse.parse_repository(raw)
     except errors.InvalidInput as error:
@@ -141,7 +150,7 @@ def _facts(key: Key, raw: Mapping[str, Any]) -> _Facts:
     except errors.InvalidInput as error:
         faults += [str(fault) for fault in error.faults]
         # Without its inventory nothing may be pruned, so a garbled status stops the repository until it is mended.
-        repository = None
+        repository, lost = None, True
     return _Facts(
         key,
         metadata["uid"],
@@ -151,6 +160,7 @@ def _facts(key: Key, raw: Mapping[str, Any]) -> _Facts:
         tuple(faults),
         state,
         (raw.get("status") or {}).get("conditions") or (),
+        lost,
     )
 
 
