@@ -17,38 +17,26 @@ from typing import Any, Final
 from patchwright import errors
 from patchwright.sandbox import fleet
 from support import operator_audit, operator_laws, operator_story, operator_world
-from support.observer import GROUP, SYSTEM, Change, Raw
+from support.observer import SYSTEM, Change, Raw
+from support.operator_hands import IMAGE, LEASE, Hands, path
 from support.operator_process import OperatorProcess
 from support.operator_stage import Stage
 
-LEASE: Final = "patchwright-operator"
-IMAGE: Final = "sandbox.patchwright.dev/script:1"
 STATE: Final = "patchwright.dev/state"
 SCENE: Final = "test.patchwright.dev/scene"
 TERMINAL: Final = ("Succeeded", "RolledBack", "Failed", "Denied", "Superseded")
-PLURALS: Final = {
-    "PatchPolicy": "patchpolicies",
-    "PatchRollout": "patchrollouts",
-    "PolicyRepository": "policyrepositories",
-}
 # What would be a bug of ours if it stood in the log.
 _BUGS = re.compile(r"unexpected error|never awaited|was never retrieved|Unclosed|File \"[^\"]*/patchwright/")
-
-
-def path(kind: str, name: str = "") -> str:
-    """Give the path of one of our objects, or of all of a kind."""
-    return f"{GROUP}/namespaces/{SYSTEM}/{PLURALS[kind]}" + (f"/{name}" if name else "")
 
 
 _NUMBERS = itertools.count(1)
 
 
-class Scene:
+class Scene(Hands):
     """One test's nodes, policies and rollouts, and what people do to them."""
 
     def __init__(self, stage: Stage) -> None:
-        self.stage, self.api, self.observer = stage, stage.api, stage.observer
-        self.name = f"s{next(_NUMBERS)}"
+        super().__init__(stage, f"s{next(_NUMBERS)}")
         self.nodes: list[str] = []
         self.crashed = False
         self._began = datetime.now(UTC)
@@ -58,6 +46,11 @@ class Scene:
         self.mark, self.before = self.observer.place()
         stage.operator.start()
         stage.operator.await_ready()
+
+    @property
+    def label(self) -> str:
+        """The selector of this scene's objects."""
+        return f"{SCENE}={self.name}"
 
     @property
     def operator(self) -> OperatorProcess:
@@ -156,87 +149,16 @@ class Scene:
         metadata = {"name": name, "namespace": SYSTEM, "labels": {SCENE: self.name}}
         return {"apiVersion": "patchwright.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": dict(spec)}
 
-    # --- what people do -------------------------------------------------------------------------------------------
-
-    def create(self, body: Raw) -> Raw:
-        """Create one of our objects."""
-        return self.api.create(path(body["kind"]), body)
-
-    def change(self, kind: str, name: str, body: Mapping[str, Any]) -> None:
-        """Merge something into one of our objects, or into a node."""
-        where = f"/api/v1/nodes/{name}" if kind == "Node" else path(kind, name)
-        self.observer.note_person(self.api.patch(where, dict(body)))
-
-    def change_status(self, kind: str, name: str, status: Mapping[str, Any]) -> None:
-        """Merge something into the status of one of our objects."""
-        self.observer.note_person(self.api.patch(f"{path(kind, name)}/status", {"status": dict(status)}))
-
-    def annotate(self, kind: str, name: str, key: str, value: str | None) -> None:
-        """Set or remove an annotation."""
-        self.change(kind, name, {"metadata": {"annotations": {key: value}}})
-
-    def cordon(self, node: str) -> None:
-        """Cordon a node, as kubectl does."""
-        self.change("Node", node, {"spec": {"unschedulable": True}})
-
-    def uncordon(self, node: str) -> None:
-        """Uncordon a node, as kubectl does."""
-        self.change("Node", node, {"spec": {"unschedulable": None}})
-
-    def delete(self, kind: str, name: str) -> None:
-        """Delete one of our objects."""
-        self.api.delete(path(kind, name))
-
-    def foreign_job(self, node: str) -> str:
-        """Create an unfinished Job as system-upgrade-controller would; give its path."""
-        jobs = f"/apis/batch/v1/namespaces/{SYSTEM}/jobs"
-        pod = {"restartPolicy": "Never", "containers": [{"name": "upgrade", "image": IMAGE}]}
-        # A Job that is suspended has no pod, and is not finished either.
-        spec = {"suspend": True, "template": {"spec": pod}}
-        metadata = {"name": f"{self.name}-suc", "labels": {"upgrade.cattle.io/node": node}}
-        self.api.create(jobs, {"apiVersion": "batch/v1", "kind": "Job", "metadata": metadata, "spec": spec})
-        return f"{jobs}/{metadata['name']}"
-
     def restart(self) -> None:
         """Stop the operator in an orderly way, and start it again."""
         assert self.operator.stop() == 0
         self.operator.start()
         self.operator.await_ready()
 
-    def service_account(self, *, may: Sequence[str]) -> str:
-        """Create a service account that may write some of our kinds in the operator's namespace; give its name."""
-        accounts = f"/api/v1/namespaces/{SYSTEM}/serviceaccounts"
-        self.api.create(accounts, {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": self.name}})
-        group = "rbac.authorization.k8s.io"
-        subject = {"kind": "ServiceAccount", "name": self.name, "namespace": SYSTEM}
-        binding = {"roleRef": {"apiGroup": group, "kind": "Role", "name": self.name}, "subjects": [subject]}
-        self.allow(self.name, may)
-        where = f"/apis/{group}/v1/namespaces/{SYSTEM}/rolebindings/{self.name}"
-        self.api.apply(where, {"apiVersion": f"{group}/v1", "kind": "RoleBinding", **_named(self.name), **binding})
-        return self.name
-
-    def allow(self, account: str, resources: Sequence[str]) -> None:
-        """Let a service account write these of our kinds."""
-        verbs = ["get", "create", "patch", "delete"]
-        rules = [{"apiGroups": ["patchwright.dev"], "resources": list(resources), "verbs": verbs}]
-        where = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{SYSTEM}/roles/{account}"
-        body = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", **_named(account), "rules": rules}
-        self.api.apply(where, body)
-
-    def secret(self, name: str, data: Mapping[str, str]) -> None:
-        """Create a Secret in the operator's namespace."""
-        body = {"apiVersion": "v1", "kind": "Secret", **_named(name), "stringData": dict(data)}
-        self.api.create(f"/api/v1/namespaces/{SYSTEM}/secrets", body)
-
     def keep_running(self) -> None:
         """Do as the kubelet does: start the operator again if it has ended, and wait until it is ready."""
         self.operator.start()
         self.operator.await_ready()
-
-    def take_lease(self, holder: str) -> None:
-        """Write another holder into the operator's Lease."""
-        where = f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases/{LEASE}"
-        self.api.patch(where, {"spec": {"holderIdentity": holder}})
 
     # --- what is seen ---------------------------------------------------------------------------------------------
 
@@ -452,10 +374,6 @@ class Scene:
             self.api.delete(where)
         except errors.NotFound:
             return
-
-
-def _named(name: str) -> Raw:
-    return {"metadata": {"name": name, "namespace": SYSTEM}}
 
 
 def pause(seconds: float) -> None:
