@@ -215,7 +215,7 @@ def test_a_node_whose_job_runs_is_not_stopped_half_way() -> None:
 
 
 def test_a_node_between_two_jobs_is_turned_round() -> None:
-    between = node("n02").record(Mark.APPLYING, wave=1)
+    between = node("n02").record(Mark.APPLYING, wave=1).succeeded(JobStep.APPLY)
     write, start = actions(deciding(between, *FLEET[2:], state=HALTED))
     assert isinstance(write, WriteRecord)
     assert write.record.mark is Mark.REVERTING

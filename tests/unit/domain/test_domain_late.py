@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from patchwright.domain.actions import JobStep, StartJob, Uncordon
+from patchwright.domain.actions import DeleteJob, JobStep, StartJob, Uncordon
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.nodes.record import Mark
 from patchwright.domain.state import Phase, RolloutState
-from support.builders import actions, ago, cause, deciding, node, noted, planned, policy, rollout
+from support.builders import NOW, actions, ago, cause, deciding, node, noted, planned, policy, rollout
 
 
 def ended(phase: Phase, **changes: Any) -> RolloutState:
@@ -59,3 +60,25 @@ def test_nodes_seen_before_the_status_that_holds_their_plan_are_not_begun_again(
     decision = deciding(node("n01").record(Mark.DRAINING), node("n02"), state=RolloutState())
     assert decision.state.plan is not None
     assert (decision.again, actions(decision)) == (True, ()), "the plan is saved first, over no newer one"
+
+
+HALTED: dict[str, Any] = {"wave": 1, "cause": cause()}
+
+
+def test_a_node_is_not_turned_round_while_its_apply_job_may_be_on_its_way() -> None:
+    asked = node("n01").record(Mark.APPLYING, wave=1, seconds=9)
+    decision = deciding(asked, node("n02"), state=HALTED)
+    assert (actions(decision), decision.wake) == ((), NOW + timedelta(seconds=1))
+
+    write, _start = actions(deciding(node("n01").record(Mark.APPLYING, wave=1, seconds=10), state=HALTED))
+    assert isinstance(write, WriteRecord)
+    assert write.record.mark is Mark.REVERTING
+
+
+def test_an_apply_job_that_is_seen_only_during_the_rollback_is_stopped_first() -> None:
+    late = node("n01").record(Mark.REVERTING, wave=1)
+    (gone,) = actions(deciding(late.job(JobStep.APPLY), node("n02"), state=HALTED))
+    assert isinstance(gone, DeleteJob)
+    assert gone.name == late.job(JobStep.APPLY).view.jobs[JobStep.APPLY].name
+
+    assert actions(deciding(late.job(JobStep.APPLY, deleting=True), node("n02"), state=HALTED)) == ()

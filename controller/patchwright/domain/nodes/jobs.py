@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from patchwright.domain import names, spelling
-from patchwright.domain.actions import Action, Cordon, JobStep, StartJob
+from patchwright.domain.actions import Action, Cordon, DeleteJob, JobStep, StartJob
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.model import Reboot
 from patchwright.domain.nodes import marks, result
@@ -21,6 +21,10 @@ PULLING = frozenset({"ErrImagePull", "ImagePullBackOff", "RegistryUnavailable"})
 PULL_PATIENCE = timedelta(seconds=30)
 # The Job is seen to end before its pod's termination message sometimes; this long it is waited for.
 MESSAGE_PATIENCE = timedelta(seconds=5)
+
+# A Job that was asked for is seen this much later at most, also when the answer to the request was lost. Until then a
+# node is not turned round: its rollback would run beside an apply Job that is on its way.
+SEEN = timedelta(seconds=10)
 
 GiveUp = Callable[[str, str], tuple[Action, ...]]
 
@@ -60,6 +64,8 @@ def reverting(node: NodeView, record: Record, brief: Brief) -> Standing:
     job = node.jobs.get(JobStep.ROLLBACK)
     if again := _recordon(node, record, Stage.RESTORING):
         return again
+    if late := _late(node, record):
+        return late
     if job is None:
         return _create(node, record, brief, step=JobStep.ROLLBACK, stage=Stage.RESTORING, give_up=give_up)
     if pending := _pending(record, brief, job=job, give_up=give_up):
@@ -69,6 +75,16 @@ def reverting(node: NodeView, record: Record, brief: Brief) -> Standing:
     return marks.standing(
         Stage.RESTORING, record, message="is put back", actions=(marks.restored(node, record, brief),)
     )
+
+
+def _late(node: NodeView, record: Record) -> Standing | None:
+    """Stop a Job of the way forward that is seen only now, before anything else is done to the node."""
+    running = [job for job in node.jobs.values() if job.outcome is None and job.step is not JobStep.ROLLBACK]
+    if not running:
+        return None
+    doomed = tuple(DeleteJob(node.ref, job.name, job.uid) for job in running if not job.deleting)
+    message = f"waits for its {running[0].step} Job to be gone"
+    return _unsettled(marks.standing(Stage.RESTORING, record, message=message, actions=doomed))
 
 
 def _recordon(node: NodeView, record: Record, stage: Stage) -> Standing | None:
@@ -83,6 +99,9 @@ def _recordon(node: NodeView, record: Record, stage: Stage) -> Standing | None:
 def _create(node: NodeView, record: Record, brief: Brief, *, step: JobStep, stage: Stage, give_up: GiveUp) -> Standing:
     if _expired(record, brief):
         return _over(record, stage, give_up, "DeadlineExceeded", f"no {step} Job within {_span(brief)}")
+    if step is JobStep.APPLY and brief.turning_back and brief.now < record.since + SEEN:
+        message = "waits to see whether its apply Job exists"
+        return _unsettled(marks.standing(stage, record, message=message, wake=record.since + SEEN))
     actions: tuple[Action, ...] = (start(node, brief, step),)
     if step is not JobStep.VERIFY:
         # The Job was lost, or is not seen yet. A write that fails for whoever looks at an old node goes first: after a

@@ -58,7 +58,9 @@ class Budget(Law):
     def _out(self, node: Node, record: Record, at: datetime) -> bool:
         mine = node.record
         if mine is not None and mine.rollout_uid == record.rollout_uid and mine.mark in OUT:
-            return True
+            # Every operator reads its own writes; what another one claimed a moment ago it sees by a watch like any
+            # other news. No write can fence a count of many nodes: that there is one operator is the lease's doing.
+            return self.cluster.circumstances.replicas == 1 or at - mine.since > self.grace
         since = self._away.get(node.uid)
         return since is not None and at - since > self.grace
 
