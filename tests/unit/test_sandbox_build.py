@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
-import multiprocessing
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -153,35 +153,33 @@ def test_an_old_go_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert golang.version(tmp_path / "absent") == (0, 0)
 
 
-def hold(path: Path, seconds: float, began: str) -> None:
-    with locking.exclusive(path, waiting=lambda: None, poll=0.01):
-        Path(began).touch()
-        time.sleep(seconds)
+@contextlib.contextmanager
+def held(lock: Path, *, seconds: float) -> Iterator[subprocess.Popen[bytes]]:
+    """Have another process hold the lock for so long."""
+    script = (
+        "import sys, time, pathlib; from patchwright.sandbox import locking\n"
+        "with locking.exclusive(pathlib.Path(sys.argv[1]), waiting=lambda: None):\n"
+        "    print('held', flush=True); time.sleep(float(sys.argv[2]))"
+    )
+    with subprocess.Popen([sys.executable, "-c", script, lock, str(seconds)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"held\n"
+        yield holder
 
 
 def test_a_lock_is_waited_for_and_told(tmp_path: Path) -> None:
-    lock, began = tmp_path / "deep" / "lock", tmp_path / "began"
-    told = Told()
-    holder = multiprocessing.get_context("spawn").Process(target=hold, args=(lock, 0.6, str(began)))
-    holder.start()
-    while not began.exists():
-        time.sleep(0.01)
-    with locking.exclusive(lock, waiting=progress.Waiting(told, "Waiting for somebody"), poll=0.05):
+    lock, told = tmp_path / "deep" / "lock", Told()
+    with (
+        held(lock, seconds=0.6),
+        locking.exclusive(lock, waiting=progress.Waiting(told, "Waiting for somebody"), poll=0.05),
+    ):
         assert told.steps == [("Waiting for somebody", None)]
         assert told.lines
-    holder.join()
 
 
 def test_a_lock_of_a_dead_process_holds_nobody_up(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
-    script = (
-        "import sys, time, pathlib; from patchwright.sandbox import locking\n"
-        "with locking.exclusive(pathlib.Path(sys.argv[1]), waiting=lambda: None):\n"
-        "    print('held', flush=True); time.sleep(60)"
-    )
-    with subprocess.Popen([sys.executable, "-c", script, lock], stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        holder.stdout.readline()
+    with held(lock, seconds=60) as holder:
         holder.kill()
     told = Told()
     with locking.exclusive(lock, waiting=told.alive, poll=0.01):
