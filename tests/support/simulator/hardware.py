@@ -123,9 +123,11 @@ class Hardware:
         await self._power(job, act)
 
     def _begin(self, job: Job) -> Run:
-        others = [run.step for run in self.runs if run.node_uid == job.node_uid and run.ended is None]
+        now = asyncio.get_running_loop().time()
+        here = [run for run in self.runs if run.node_uid == job.node_uid]
+        others = [run.step for run in here if run.ended is None or run.ended > now]
         run = Run(
-            job.uid, job.node, job.node_uid, job.step, job.rollout_uid, asyncio.get_running_loop().time(),
+            job.uid, job.node, job.node_uid, job.step, job.rollout_uid, now,
             overlapped=", ".join(others),
         )  # fmt: skip
         self.runs.append(run)
