@@ -99,7 +99,7 @@ def _ask(context: Context) -> Decision | None:
     recorded = context.state.policy
     if recorded is not None and recorded.wave == 0:
         return None
-    fresh = [stand.target for stand in context.survey.at(Stage.FRESH)]
+    fresh = waves.fleet_order(stand.target for stand in context.survey.at(Stage.FRESH))
     gate = gates.policy(context, fresh, wave=gates.START, size=context.survey.total)
     if gate is None:
         return None
