@@ -57,7 +57,11 @@ def startable(
     A target that goes one at a time (a control-plane node) starts only when no other such is busy, nor unavailable for
     whatever reason (``lone``); with ``one_domain`` all that are busy share one domain.
     """
-    domain = busy[0].domain if one_domain and busy else None
+    domains = {order.domain for order in busy}
+    if one_domain and len(domains) > 1:
+        # A topology key that was set midway: until one domain is left, nothing may be added in either.
+        return []
+    domain = next(iter(domains), None)
     lone = lone or any(order.one_at_a_time for order in busy)
     picked: list[Target] = []
     for target in candidates:

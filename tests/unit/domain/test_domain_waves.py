@@ -77,4 +77,5 @@ def test_with_a_topology_key_never_two_domains_at_once() -> None:
     a1, a2, b1 = node("a1", zone="a"), node("a2", zone="a"), node("b1", zone="b")
     assert startable([a1, b1, a2], one_domain=True) == ["a1", "a2"]
     assert startable([a1, a2], b1, one_domain=True) == []
+    assert startable([a1], a2, b1, one_domain=True) == [], "two are at work already: the key was set midway"
     assert startable([a1, b1], one_domain=False) == ["a1", "b1"]
