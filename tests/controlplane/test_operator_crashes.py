@@ -188,3 +188,21 @@ def test_a_leader_whose_lease_was_taken_ends_with_1_and_writes_nothing_more(both
     scene.until(lambda: scene.leader() == "operator-b", "the stand-by leading", timeout=60)
     scene.until_phase(rollout, "Succeeded")
     assert scene.written_by_two() == []
+
+
+def test_a_leader_that_was_frozen_while_another_took_over_ends_and_writes_nothing_more(both: Scene) -> None:
+    scene = both
+    scene.add_nodes(4)
+    scene.policy(strategy={"canary": {"count": 1, "soak": "0s"}, "maxUnavailable": 1})
+    rollout = scene.rollout("3.7", words=["--duration=1s"])
+    scene.until(lambda: len(scene.touched(rollout)) >= 2, "the second node")
+    scene.crashed = True
+    # The port of the bundle is the machine's, not the process': the next leader waits for it to be free.
+    scene.operator.freeze()
+    try:
+        scene.until(lambda: scene.leader() == "operator-b", "the stand-by leading")
+    finally:
+        scene.operator.thaw()
+    assert scene.operator.wait() == 1
+    scene.until_phase(rollout, "Succeeded")
+    assert scene.written_by_two() == []

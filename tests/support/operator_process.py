@@ -68,6 +68,16 @@ class OperatorProcess:
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(timeout)
 
+    def freeze(self) -> None:
+        """Hold it where it is, as a machine that stalls does."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def wait(self, *, timeout: float = 30.0) -> int:
         """Wait for its end; give its exit code."""
         assert self._process is not None
