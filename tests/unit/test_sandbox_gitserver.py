@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import os
+import socket
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 from patchwright.sandbox.gitserver import GitServer
 from support.git_servers import Upstream, git, isolated_env
+from support.threaded_servers import GitHost
 
 
 async def push(upstream: Upstream, url: str) -> int:
@@ -53,3 +59,34 @@ async def test_a_stopped_server_starts_again_on_its_port(tmp_path: Path) -> None
     await server.start()
     assert server.url("x.git") == url
     await server.stop()
+
+
+@contextlib.contextmanager
+def knocking(port: int, *, threads: int = 4) -> Iterator[None]:
+    """Connect again and again, as clients do that know nothing of the server's end."""
+    over = threading.Event()
+
+    def knock() -> None:
+        while not over.wait(0.0005):
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                continue
+
+    knockers = [threading.Thread(target=knock) for _ in range(threads)]
+    for each in knockers:
+        each.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for each in knockers:
+            each.join()
+
+
+def test_a_server_that_stops_while_clients_connect_leaves_no_connection_open(tmp_path: Path) -> None:
+    for _ in range(20):
+        host = GitHost(tmp_path)
+        with host.serving(), knocking(int(host.url("").split(":")[2].strip("/"))):
+            host.stop()
+        # What was left open is warned of when it is collected, and warnings are errors.
+        del host
+        gc.collect()
