@@ -11,7 +11,7 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 SEEDS ?= 2000
 
-.PHONY: help setup lint fmt unit coverage policies simulate controlplane test bench demo crds verify clean
+.PHONY: help setup programs lint fmt unit coverage policies simulate controlplane test bench demo crds verify clean
 
 help: ## print this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -23,6 +23,9 @@ $(STAMP): pyproject.toml constraints.txt controller/patchwright/__init__.py
 
 setup: $(STAMP) ## create the virtual environment
 
+programs: setup ## build etcd, Kubernetes, OPA, kwok and Prometheus, once: minutes the first time, nothing after that
+	$(BIN)/patchwright sandbox build --with prometheus >/dev/null
+
 lint: setup ## ruff, mypy --strict and the layer contracts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -33,19 +36,19 @@ fmt: setup ## format and fix what ruff can fix
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-unit: setup ## tier 1: unit, property and golden tests; seconds, no cluster
+unit: programs ## tier 1: unit, property and golden tests; seconds, no cluster
 	$(BIN)/pytest tests/unit tests/property tests/golden -n $(WORKERS)
 
-coverage: setup ## tier 1 again, demanding every branch of the domain
+coverage: programs ## tier 1 again, demanding every branch of the domain
 	$(BIN)/pytest tests/unit tests/property tests/golden -n $(WORKERS) --cov --cov-report=term
 
-policies: setup ## the Rego library: formatted, strict, typed, tested to the last line
+policies: programs ## the Rego library: formatted, strict, typed, tested to the last line
 	$(BIN)/pytest tests/unit/test_policies_library.py
 
 simulate: setup ## tier 2: many random crash schedules (SEEDS=2000)
 	$(BIN)/pytest tests/simulation -n $(WORKERS) --seeds $(SEEDS) --exhaustive
 
-controlplane: setup ## tier 3: the real control plane
+controlplane: programs ## tier 3: the real control plane
 	$(BIN)/pytest tests/controlplane
 
 crds: setup ## write crds/ from the models
@@ -59,7 +62,7 @@ test: lint verify coverage ## everything: lint, generated files, tiers 1 to 3
 	$(BIN)/pytest tests/simulation -n $(WORKERS)
 	$(BIN)/pytest tests/controlplane
 
-bench: setup ## the benchmarks, as tables and as JSON (ARGS="--quick rollout-200")
+bench: programs ## the benchmarks, as tables and as JSON (ARGS="--quick rollout-200")
 	PYTHONPATH=tests $(BIN)/python -m bench run $(ARGS)
 
 demo: setup ## watch a commit patch a fleet (KEEP=1 leaves it up)
