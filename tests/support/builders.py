@@ -90,18 +90,19 @@ class NodeBuilder:
         return NodeBuilder(replace(self.view, **changes))
 
     def cordoned(self) -> NodeBuilder:
-        return self.but(unschedulable=True)
+        return self.but(unschedulable=True, tainted=True)
 
     def uncordoned(self) -> NodeBuilder:
-        return self.but(unschedulable=False)
+        return self.but(unschedulable=False, tainted=False)
 
     def not_ready(self, why: str = "kubelet stopped posting node status") -> NodeBuilder:
         return self.but(ready=False, not_ready_why=why)
 
     def record(self, mark: Mark, *, seconds: float = 1, **changes: Any) -> NodeBuilder:
-        """Give it our record; where the record says that the cordon is ours, it is cordoned."""
+        """Give it our record; where the record says that the cordon is ours, it is cordoned, and tainted for it."""
         made = record(mark, seconds=seconds, **changes)
-        return self.but(record=made, unschedulable=self.view.unschedulable or made.cordoned)
+        cordoned = self.view.unschedulable or made.cordoned
+        return self.but(record=made, unschedulable=cordoned, tainted=cordoned)
 
     def foreign_record(self) -> NodeBuilder:
         return self.record(Mark.DRAINING, rollout="ops/other", rollout_uid="another")

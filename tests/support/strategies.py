@@ -138,7 +138,8 @@ def _with_our_record(draw: st.DrawFn, made: NodeBuilder) -> NodeBuilder:
     found = builders.record(
         mark, seconds=draw(seconds), wave=draw(st.integers(0, 3)), cordoned=ours, started_at=builders.ago(draw(seconds))
     )
-    made = made.but(record=found, unschedulable=draw(st.sampled_from((ours, ours, True, False))))
+    cordoned, tainted = draw(st.sampled_from((ours, ours, True, False))), draw(st.booleans())
+    made = made.but(record=found, unschedulable=cordoned, tainted=tainted)
     for step in draw(st.lists(st.sampled_from(JobStep), unique=True)):
         outcome = draw(st.none() | st.sampled_from(Outcome))
         made = made.job(step, outcome, termination=draw(st.sampled_from((None, "{}", '{"version": "0"}'))))

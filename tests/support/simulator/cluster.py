@@ -21,6 +21,7 @@ from support.simulator.hardware import Hardware, Script, smooth
 from support.simulator.laws.violation import Violation
 from support.simulator.process import Process
 from support.simulator.server import Change, Server
+from support.simulator.taints import Tainter
 from support.simulator.things import ZONE, Job, Node, Policy, Rollout
 from support.simulator.workloads import App, Workloads
 
@@ -114,8 +115,14 @@ class Cluster:
         self.server.create(PEOPLE, Policy(self.scenario.policy))
         self.ask_for("kernel-1", self.scenario.change)
         self.server.listen(self._watch)
+        self.server.listen(Tainter(self.server, self._taint_delay()).see)
         self.server.listen(self.laws.see)
         self.built()
+
+    def _taint_delay(self) -> Callable[[], float]:
+        random = Random(self.random.random())
+        # A node controller that is overloaded takes longer than the operator waits for it.
+        return (lambda: random.choice((0.01, 0.1, 0.5, 3.0))) if self.circumstances.fitful else (lambda: 0.03)
 
     def add_node(self, number: int, *, control_plane: bool = False, **labels: str) -> Node:
         """Let a node join."""

@@ -208,6 +208,7 @@ def _project(node: Node, record: Record | None, policy: PatchPolicy, own_node: s
         order=Order(hosts, node.control_plane, risk, domain, node.name),
         labels=dict(node.labels),
         unschedulable=node.unschedulable,
+        tainted=node.tainted,
         ready=node.ready,
         not_ready_why="" if node.ready else "Kubelet stopped posting node status.",
         boot_id=node.boot_id,

@@ -27,6 +27,7 @@ class Node:
     labels: Mapping[str, str] = field(default_factory=dict)
     annotations: Mapping[str, str] = field(default_factory=dict)
     unschedulable: bool = False
+    tainted: bool = False
     ready: bool = True
     boot: int = 1
     foreign: str = ""

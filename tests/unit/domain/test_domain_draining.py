@@ -54,9 +54,17 @@ def test_pods_are_listed_once_the_cordon_has_settled() -> None:
     assert kinds(stand(GOING)) == [ListPods]
 
 
+def test_without_the_taint_that_answers_a_cordon_the_list_waits_longer() -> None:
+    untold = node().record(Mark.DRAINING, seconds=0.9).but(tainted=False)
+    standing = stand(untold)
+    assert (standing.actions, standing.wake) == ((), NOW + draining.SETTLE_UNTOLD - timedelta(seconds=0.9))
+    assert kinds(stand(untold.record(Mark.DRAINING, seconds=1).but(tainted=False))) == [ListPods]
+    assert kinds(stand(untold.but(tainted=True))) == [ListPods]
+
+
 # kubevirt/node-maintenance-operator#20: the scheduler may have bound a pod while the cordon was on its way.
 def test_a_list_from_before_the_cordon_is_not_believed() -> None:
-    assert kinds(stand(GOING.pods(seconds=0.9))) == [ListPods]
+    assert kinds(stand(GOING.pods(seconds=0.95))) == [ListPods]
     assert kinds(stand(GOING.pods(seconds=0.5))) == [WriteRecord, StartJob]
 
 

@@ -13,6 +13,7 @@ from patchwright.domain.actions import AskPolicy, Cordon, JobStep, ListPods
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.health import CheckState, Finding, Measurement
 from patchwright.domain.model import HealthCheck, HttpCheck, Wave
+from patchwright.domain.nodes import draining
 from patchwright.domain.nodes.record import Mark
 from patchwright.domain.snapshot import Decision
 from patchwright.domain.state import Phase
@@ -201,7 +202,7 @@ def test_with_no_room_left_it_says_who_is_at_work() -> None:
 
 def test_it_wakes_when_the_first_of_those_in_flight_is_due() -> None:
     soon = node("n01").record(Mark.DRAINING, seconds=0)
-    assert deciding(soon, running("n02"), *FLEET[2:]).wake == NOW + timedelta(milliseconds=250)
+    assert deciding(soon, running("n02"), *FLEET[2:]).wake == NOW + draining.SETTLE
 
 
 def test_below_the_threshold_a_failed_node_is_put_back_and_the_rest_goes_on() -> None:

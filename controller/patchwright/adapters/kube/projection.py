@@ -23,6 +23,7 @@ from patchwright.domain.targets import PAUSED_ANNOTATION, RISK_LABEL, STATE_ANNO
 
 ZONE: Final = "topology.kubernetes.io/zone"
 _CONTROL_PLANE = ("node-role.kubernetes.io/control-plane", "node-role.kubernetes.io/master")
+_CORDON_TAINT: Final = "node.kubernetes.io/unschedulable"
 _RISKS: Final = {"low": 0, "normal": 1, "high": 2}
 _NORMAL = 1
 _NO_LABELS: Final[dict[str, str]] = {}
@@ -39,6 +40,7 @@ class NodeFacts:
     resource_version: str = field(compare=False)
     labels: dict[str, str]
     unschedulable: bool
+    tainted: bool
     ready: bool
     ready_since: datetime | None
     not_ready_why: str
@@ -68,7 +70,7 @@ def node(raw: Mapping[str, Any], known: NodeFacts | None = None) -> NodeFacts:
     """Project a raw Node; ``known`` is its former self, whose parts are shared where they did not change."""
     metadata = raw["metadata"]
     spec = raw.get("spec") or {}
-    annotations = metadata.get("annotations") or {}
+    annotations, taints = metadata.get("annotations") or {}, spec.get("taints") or ()
     labels = _labels(metadata.get("labels") or _NO_LABELS, known)
     ready, since, why = _ready((raw.get("status") or {}).get("conditions") or (), known)
     record, fault = _record(annotations.get(STATE_ANNOTATION))
@@ -78,13 +80,14 @@ def node(raw: Mapping[str, Any], known: NodeFacts | None = None) -> NodeFacts:
         resource_version=metadata["resourceVersion"],
         labels=labels,
         unschedulable=bool(spec.get("unschedulable")),
+        tainted=any(taint.get("key") == _CORDON_TAINT for taint in taints),
         ready=ready,
         ready_since=since,
         not_ready_why=why,
         boot_id=((raw.get("status") or {}).get("nodeInfo") or {}).get("bootID", ""),
         deleting="deletionTimestamp" in metadata,
         paused=annotations.get(PAUSED_ANNOTATION) == "true",
-        foreign=foreign.at_work(annotations, labels, spec.get("taints") or ()),
+        foreign=foreign.at_work(annotations, labels, taints),
         record=record,
         record_fault=fault,
     )
@@ -148,6 +151,7 @@ def view(facts: NodeFacts, lens: Lens, jobs: Mapping[JobStep, JobView]) -> NodeV
         ),
         labels=labels,
         unschedulable=facts.unschedulable,
+        tainted=facts.tainted,
         ready=facts.ready,
         ready_since=facts.ready_since,
         not_ready_why=facts.not_ready_why,

@@ -119,7 +119,8 @@ class NodeView:
 
     ``foreign`` names the mark of another actor at work on it, ``opted_out`` the mark by which people keep it out,
     ``record_fault`` why our annotation cannot be read. ``installed`` is the label that says which change is on it.
-    ``ready_since`` is the Ready condition's last transition.
+    ``ready_since`` is the Ready condition's last transition, ``tainted`` says that the node controller has answered the
+    cordon with its taint.
     """
 
     name: str
@@ -128,6 +129,7 @@ class NodeView:
     order: Order
     labels: dict[str, str] = field(default_factory=dict)
     unschedulable: bool = False
+    tainted: bool = False
     ready: bool = True
     ready_since: datetime | None = None
     not_ready_why: str = ""
