@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-OURS, WATCHER = "patchwright", "kopf"
+OURS, WATCHERS = "patchwright/", ("kopf", "patchwright-watch/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Requests:
     """Requests of one stretch of the log, by kind.
 
     ``ours`` are those of the operator's work, which its budget is about; ``lease`` those of leader election, which go
-    on whatever it does; ``watches`` those that kopf made to list and watch.
+    on whatever it does; ``watches`` those that only list and watch.
     """
 
     ours: Counter[str]
@@ -35,9 +35,9 @@ def since(log: Path, position: int) -> Requests:
     ours, lease, watches = Counter[str](), Counter[str](), Counter[str]()
     for event in _events(log, position):
         agent, kind = str(event.get("userAgent", "")), _kind(event)
-        if agent.startswith(f"{OURS}/"):
+        if agent.startswith(OURS):
             (lease if " leases" in kind else ours)[kind] += 1
-        elif agent.startswith(WATCHER):
+        elif agent.startswith(WATCHERS):
             watches[kind] += 1
     return Requests(ours, lease, watches)
 

@@ -115,9 +115,7 @@ def _requests(size: Size, run: Run) -> Section:
         Line(("all the others", f"{rest}", f"{rest / nodes:.2f}")),
         Line(("the operator's work", f"{found.ours.total()}", f"{each:.2f}"), f"≤ {REQUESTS}", within(each, REQUESTS)),
         Line(("leader election (not in the budget)", f"{found.lease.total()}", f"{found.lease.total() / nodes:.2f}")),
-        Line(
-            ("kopf's watches (not in the budget)", f"{found.watches.total()}", f"{found.watches.total() / nodes:.2f}")
-        ),
+        Line(("watches (not in the budget)", f"{found.watches.total()}", f"{found.watches.total() / nodes:.2f}")),
     ]
     numbers = {"ours": dict(found.ours), "lease": dict(found.lease), "watches": dict(found.watches), "per_node": each}
     title = f"Requests to the API server, {size}, without pods on them"

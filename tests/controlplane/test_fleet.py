@@ -18,6 +18,7 @@ from patchwright.domain.nodes import marks
 from patchwright.domain.nodes.record import Mark
 from patchwright.domain.nodes.view import JobView, NodeView, Outcome, Owner
 from patchwright.drivers import script
+from patchwright.handlers import wiring
 from patchwright.sandbox import client as admin
 from patchwright.sandbox import controlplane
 from support import rollouts
@@ -34,6 +35,7 @@ class Bench:
         self.names = nodes
         self.cache = fleet_cache.FleetCache(namespace=namespace)
         self.fleet = KubeFleet(api, self.cache, drivers={"script": script.render})
+        self.reflectors = wiring.reflectors(api, self.cache)
         names = Requirement("kubernetes.io/hostname", Operator.IN, frozenset(nodes))
         self.policy: PatchPolicy = rollouts.policy(namespace=namespace, selector=Selector((names,)))
         self.case = rollouts.case(rollouts.rollout(namespace=namespace, uid=f"uid-{namespace}"), self.policy)
@@ -45,6 +47,10 @@ class Bench:
             self.cache.apply_job(raw)
         for raw in self.admin.items(f"/api/v1/namespaces/{self.namespace}/pods"):
             self.cache.apply_pod(raw)
+
+    async def list_anew(self) -> None:
+        for each in self.reflectors:
+            await each.list()
 
     def view(self, name: str = "") -> NodeView:
         wanted = name or self.names[0]
@@ -145,14 +151,14 @@ async def test_a_stale_watch_does_not_take_back_what_was_written(bench: Bench) -
     assert bench.view().record is not None
 
 
-async def test_a_node_that_is_gone_leaves_the_cache_by_refresh_and_by_resync(bench: Bench) -> None:
+async def test_a_node_that_is_gone_leaves_the_cache_by_refresh_and_by_a_new_list(bench: Bench) -> None:
     first, second = (bench.view(name).ref for name in bench.names[:2])
     for name in (first.name, second.name):
         bench.admin.delete(f"/api/v1/nodes/{name}")
     await bench.fleet.refresh(first)
     left = {each.name for each in bench.fleet.nodes(bench.policy)}
     assert (first.name in left, second.name in left) == (False, True)
-    await bench.fleet.resync()
+    await bench.list_anew()
     assert second.name not in {each.name for each in bench.fleet.nodes(bench.policy)}
     with pytest.raises(errors.NotFound):
         await bench.fleet.mark(second, rollouts.record())
@@ -241,7 +247,7 @@ async def test_all_jobs_of_a_rollout_go_in_one_request_and_no_others(bench: Benc
     await bench.fleet.delete_jobs(bench.case.uid)
     path = f"/apis/batch/v1/namespaces/{bench.namespace}/jobs"
     await bench.until(lambda: [each["metadata"]["name"] for each in bench.admin.items(path)] == ["theirs"])
-    await bench.fleet.resync()
+    await bench.list_anew()
     assert (bench.fleet.orphan_jobs(bench.case.uid), bench.fleet.orphan_jobs("somebody-else")) == (0, 1)
 
 

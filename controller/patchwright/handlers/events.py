@@ -1,7 +1,8 @@
-"""The kopf handlers: every watch event goes into a cache, and whoever it concerns is woken.
+"""The kopf handlers: every watch event of our own kinds goes into a cache, and whoever it concerns is woken.
 
-There are no create, update or delete handlers, on purpose: kopf would write annotations and finalizers on the user's
-objects (kopf#635, kopf#652), and a level-based operator has no use for the difference.
+Nodes, Jobs and pods, of which there are many, come by ``adapters.kube.reflector``. There are no create, update or
+delete handlers, on purpose: kopf would write annotations and finalizers on objects (kopf#635, kopf#652), and a
+level-based operator has no use for the difference.
 """
 
 from __future__ import annotations
@@ -18,21 +19,11 @@ from patchwright.domain.model import Key
 from patchwright.handlers import memoryless
 
 GROUP, VERSION = "patchwright.dev", "v1alpha1"
-OURS = "patchwright.dev/rollout"
 Raw = Mapping[str, Any]
 
 
 class Feed(Protocol):
     """What takes the events: an upsert, or a removal when ``gone``."""
-
-    def node(self, raw: Raw, *, gone: bool) -> None:
-        """Take a Node."""
-
-    def job(self, raw: Raw, *, gone: bool) -> None:
-        """Take one of our Jobs."""
-
-    def pod(self, raw: Raw, *, gone: bool) -> None:
-        """Take a pod of one of our Jobs."""
 
     def rollout(self, raw: Raw, *, gone: bool) -> None:
         """Take a PatchRollout."""
@@ -62,9 +53,6 @@ Take = Callable[..., None]
 
 def _resources(feed: Feed) -> list[tuple[tuple[str, ...], Take]]:
     return [
-        (("", "v1", "nodes"), feed.node),
-        (("batch", "v1", "jobs"), feed.job),
-        (("", "v1", "pods"), feed.pod),
         ((GROUP, VERSION, "patchrollouts"), feed.rollout),
         ((GROUP, VERSION, "patchpolicies"), feed.policy),
         ((GROUP, VERSION, "policyrepositories"), feed.repository),
@@ -83,12 +71,10 @@ def _handler(take: Take, listed: Callable[[], None]) -> Callable[..., Any]:
 async def _configure(settings: kopf.OperatorSettings, **_: Any) -> None:
     settings.posting.enabled = False  # our events are written by the journal, in step with the status
     settings.scanning.disabled = True  # our kinds are there before we are; watching every CRD would need more rights
-    settings.watching.label_selectors["batch", "v1", "jobs"] = OURS
-    settings.watching.label_selectors["", "v1", "pods"] = OURS  # never all pods: 20,000 of them are not ours
     settings.watching.chunk_size = lists.FULL_PAGE
     settings.persistence.diffbase_storage = memoryless.NoDiffBase()
     settings.persistence.progress_storage = memoryless.NoProgress()
-    # One worker per object, and each keeps its last event while it lingers: at the start those are all the nodes.
+    # One worker per object, and each keeps its last event while it lingers.
     settings.queueing.idle_timeout = 0.1
 
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import signal
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
 
@@ -21,6 +21,7 @@ from patchwright import errors
 from patchwright.adapters.kube import client, lease, prime
 from patchwright.adapters.kube.client import KubeApi
 from patchwright.adapters.kube.fleet_cache import Changed
+from patchwright.adapters.kube.reflector import Reflector
 from patchwright.adapters.metrics.registry import Metrics
 from patchwright.domain.model import Key
 from patchwright.domain.state import TERMINAL
@@ -120,15 +121,24 @@ class Operator:
             crew = Crew(self._caches, made)
             self._crew = crew
             feed = Feed(self._caches, crew)
-            await _until_there(lambda: _prime(api, feed))
+            watches = wiring.reflectors(await self._for_watches(stack), self._caches.fleet)
+            await _until_there(lambda: _prime(api, feed, watches))
             await crew.begin()
             self._leading = True
             async with asyncio.TaskGroup() as group:
                 for runner in crew.runners:
                     group.create_task(runner.run())
+                for each in watches:
+                    group.create_task(each.run())
                 group.create_task(_every(OTHERS, made.fleet.look_for_others))
-                group.create_task(_resync(feed, made.fleet.resync, made.rollouts.resync))
+                group.create_task(_resync(feed, made.rollouts.resync))
                 group.create_task(self._watch(feed))
+
+    async def _for_watches(self, stack: AsyncExitStack) -> KubeApi:
+        """Open a client for what is watched: a watch holds its connection for as long as it lasts."""
+        api = await client.connect(self._settings.kubeconfig, user_agent=client.WATCH_AGENT, pool=8)
+        stack.push_async_callback(api.close)
+        return api
 
     async def _watch(self, feed: Feed) -> None:
         ready = asyncio.Event()
@@ -237,18 +247,6 @@ class Feed:
         self._crew = crew
         self.began = asyncio.Event()
 
-    def node(self, raw: Raw, *, gone: bool = False) -> None:
-        """Take a Node."""
-        (self._caches.fleet.remove_node if gone else self._caches.fleet.apply_node)(raw)
-
-    def job(self, raw: Raw, *, gone: bool = False) -> None:
-        """Take one of our Jobs."""
-        (self._caches.fleet.remove_job if gone else self._caches.fleet.apply_job)(raw)
-
-    def pod(self, raw: Raw, *, gone: bool = False) -> None:
-        """Take a pod of one of our Jobs."""
-        (self._caches.fleet.remove_pod if gone else self._caches.fleet.apply_pod)(raw)
-
     def rollout(self, raw: Raw, *, gone: bool = False) -> None:
         """Take a PatchRollout."""
         (self._caches.rollouts.remove_rollout if gone else self._caches.rollouts.apply_rollout)(raw)
@@ -267,16 +265,10 @@ class Feed:
         self.began.set()
 
 
-async def _prime(api: KubeApi, feed: Feed) -> None:
-    await prime.prime(
-        api,
-        node=feed.node,
-        job=feed.job,
-        pod=feed.pod,
-        policy=feed.policy,
-        rollout=feed.rollout,
-        repository=feed.repository,
-    )
+async def _prime(api: KubeApi, feed: Feed, watches: Sequence[Reflector]) -> None:
+    for each in watches:
+        await each.list()
+    await prime.prime(api, policy=feed.policy, rollout=feed.rollout, repository=feed.repository)
 
 
 async def _until_there(attempt: Callable[[], Awaitable[None]]) -> None:
@@ -292,10 +284,9 @@ async def _until_there(attempt: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _resync(feed: Feed, *steps: Callable[[], Awaitable[None]]) -> None:
-    """Drop what is gone without a word: soon after watches began, and every ten minutes in case one never said so.
+    """Drop what of our kinds is gone without a word: soon after watches began, and every ten minutes in any case.
 
-    Between the list that primed the caches and the one that a watch begins with, Jobs of an ending rollout went unseen,
-    and their rollout waited for them to go.
+    A watch of kopf's that begins anew never tells of the deletions that it missed.
     """
     while True:
         with contextlib.suppress(TimeoutError):

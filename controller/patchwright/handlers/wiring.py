@@ -17,6 +17,7 @@ from patchwright.adapters.kube.fleet import KubeFleet
 from patchwright.adapters.kube.fleet_cache import FleetCache
 from patchwright.adapters.kube.journal import KubeJournal
 from patchwright.adapters.kube.policies import KubePolicies
+from patchwright.adapters.kube.reflector import Reflector
 from patchwright.adapters.kube.repositories import KubeRepositories, RepositoryCache
 from patchwright.adapters.kube.rollout_cache import RolloutCache
 from patchwright.adapters.kube.rollouts import KubeRollouts
@@ -27,6 +28,7 @@ from patchwright.adapters.opa.bundle import Bundle
 from patchwright.adapters.opa.engine import OpaPolicyEngine
 from patchwright.adapters.opa.server import BundleServer
 from patchwright.api import parse, rolloutstate, status
+from patchwright.domain.nodes import labels
 from patchwright.domain.policy import PolicyDecision, PolicyQuestion
 from patchwright.domain.sync import Manifest
 from patchwright.drivers import script
@@ -125,6 +127,24 @@ class Caches:
         """Give empty caches."""
         fleet = FleetCache(namespace=settings.namespace, own_node=settings.node_name)
         return cls(fleet, RolloutCache(Wire()), RepositoryCache())
+
+
+def reflectors(api: KubeApi, cache: FleetCache) -> tuple[Reflector, ...]:
+    """Give what keeps nodes, our Jobs and their pods in the cache; never all pods: 20,000 of them are not ours."""
+    return (
+        Reflector(
+            api, "/api/v1/nodes",
+            take=cache.apply_node, gone=cache.remove_node, complete=lambda all_: cache.prune_nodes(all_.uids, all_.at),
+        ),
+        Reflector(
+            api, "/apis/batch/v1/jobs", selector=labels.ROLLOUT,
+            take=cache.apply_job, gone=cache.remove_job, complete=lambda all_: cache.prune_jobs(all_.uids, all_.at),
+        ),
+        Reflector(
+            api, "/api/v1/pods", selector=labels.ROLLOUT,
+            take=cache.apply_pod, gone=cache.remove_pod, complete=lambda all_: cache.prune_pods(all_.uids, all_.at),
+        ),
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

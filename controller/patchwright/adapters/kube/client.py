@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from kubernetes.aio.config import ConfigException, load_incluster_config, load_k
 from patchwright import __version__, errors
 
 USER_AGENT: Final = f"patchwright/{__version__}"
+WATCH_AGENT: Final = f"patchwright-watch/{__version__}"
 MERGE_PATCH: Final = "application/merge-patch+json"
 JSON_PATCH: Final = "application/json-patch+json"
 PARTIAL_LIST: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json"
@@ -119,6 +121,27 @@ class KubeApi:
             raise errors.ClusterUnavailable(f"no answer to {method} {path}: {_words(error)}") from error
         return Answer(response.status, _parse(text), _seconds(response.headers.get("Retry-After")))
 
+    async def lines(self, path: str, *, query: Mapping[str, str], silence: float) -> AsyncIterator[bytes]:
+        """Give the lines of an answer that does not end soon, as a watch is, as they come.
+
+        Raises:
+            Conflict: what was asked for is too old (410 Gone).
+            ClusterError: the API server refused, the connection broke, or nothing came for ``silence`` seconds.
+        """
+        method, url, headers, _, _ = await self._client.param_serialize(
+            "GET", path, header_params=_JSON, query_params=list(query.items()), auth_settings=_AUTH
+        )
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_TIMEOUT, sock_read=silence)
+        try:
+            answer = await self._client.rest_client.request(method, url, headers=headers, _request_timeout=timeout)
+            async with answer.response as stream:
+                if stream.status >= 400:
+                    raise failure(Answer(stream.status, _parse(await stream.read())), path)
+                async for line in _lines(stream.content):
+                    yield line
+        except (aiohttp.ClientError, OSError) as error:
+            raise errors.ClusterUnavailable(f"no answer to GET {path}: {_words(error)}") from error
+
     async def call(
         self,
         method: str,
@@ -146,6 +169,21 @@ class KubeApi:
 
 
 _AUTH = ["BearerToken"]
+_JSON: Final = {"Accept": "application/json"}
+
+
+async def _lines(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """Split a stream into lines of any length: aiohttp's own ``readline`` gives up at 128 KiB; a node may be more."""
+    begun: list[bytes] = []
+    async for chunk in content.iter_any():
+        *ended, rest = chunk.split(b"\n")
+        for part in ended:
+            yield b"".join((*begun, part))
+            begun.clear()
+        if rest:
+            begun.append(rest)
+        # A stream that never runs dry is read without a pause otherwise, and nobody else has a turn.
+        await asyncio.sleep(0)
 
 
 def failure(answer: Answer, what: str) -> errors.ClusterError:

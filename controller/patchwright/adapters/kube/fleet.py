@@ -11,7 +11,7 @@ from patchwright.adapters.kube import foreign, projection
 from patchwright.adapters.kube.client import LIST_TIMEOUT, MERGE_PATCH, KubeApi, failure
 from patchwright.adapters.kube.evictions import Evictor
 from patchwright.adapters.kube.fleet_cache import FleetCache
-from patchwright.adapters.kube.lists import PAGE, uids
+from patchwright.adapters.kube.lists import PAGE
 from patchwright.adapters.kube.pods import Controller, controller, project
 from patchwright.adapters.kube.projection import Lens
 from patchwright.domain.actions import JobStep, NodeRef, PodRef
@@ -237,13 +237,6 @@ class KubeFleet:
         self._cache.deleting_jobs(rollout_uid)
 
     # --- what no watch says ---------------------------------------------------------------------------------------
-
-    async def resync(self) -> None:
-        """Drop what is gone without a word: a watch that starts over never tells of deletions it missed."""
-        nodes = await uids(self._api, NODES)
-        self._cache.prune_nodes(nodes.uids, nodes.at)
-        jobs = await uids(self._api, self._jobs, selector=own.ROLLOUT)
-        self._cache.prune_jobs(jobs.uids, jobs.at)
 
     async def look_for_others(self) -> None:
         """See on which nodes system-upgrade-controller has a Job that is not done: it leaves no mark on a node."""

@@ -153,13 +153,13 @@ class FleetCache:
         """Take in that a pod was deleted: its last words are kept as long as its Job is there."""
         metadata = raw["metadata"]
         facts = jobs.pod(raw) if self._mine(metadata) else None
-        if facts is None or facts.job_uid not in self._job_names:
-            self._pods.drop(metadata["name"], metadata["uid"])
-            return
-        known = self._pods.get(facts.name)
-        if facts.termination is None and known is not None and known.uid == facts.uid:
+        known = self._pods.get(metadata["name"])
+        if facts is not None and facts.termination is None and known is not None and known.uid == facts.uid:
             facts = known
-        self._keep_pod(replace(facts, gone=True))
+        if facts is None:
+            self._pods.drop(metadata["name"], metadata["uid"])
+        else:
+            self._pod_gone(facts.name, facts)
 
     def set_others(self, busy: Mapping[str, str]) -> None:
         """Take in which nodes other actors work on without marking them (node name to who)."""
@@ -247,6 +247,12 @@ class FleetCache:
             if facts.uid not in uids and int(facts.resource_version) <= at:
                 self.forget_job(key, facts.uid)
 
+    def prune_pods(self, uids: frozenset[str], at: int) -> None:
+        """Take in that the pods that a complete list does not hold any more are gone."""
+        for key, facts in list(self._pods.items()):
+            if facts.uid not in uids and int(facts.resource_version) <= at and not facts.gone:
+                self._pod_gone(key, facts)
+
     # --- inside ---------------------------------------------------------------------------------------------------
 
     def _mine(self, metadata: Mapping[str, Any]) -> bool:
@@ -265,6 +271,12 @@ class FleetCache:
                 del self._marked[old]
         if new:
             self._marked.setdefault(new, set()).add(name)
+
+    def _pod_gone(self, name: str, facts: PodFacts) -> None:
+        if facts.job_uid in self._job_names:
+            self._keep_pod(replace(facts, gone=True))
+        else:
+            self._pods.drop(name, facts.uid)
 
     def _keep_pod(self, facts: PodFacts) -> None:
         if self._jobs.buried(facts.job_uid):
