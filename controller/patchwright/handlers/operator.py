@@ -131,7 +131,7 @@ class Operator:
                 for each in watches:
                     group.create_task(each.run())
                 group.create_task(_every(OTHERS, made.fleet.look_for_others))
-                group.create_task(_resync(feed, made.rollouts.resync))
+                group.create_task(_resync(feed, lambda: _ours(api, feed), made.rollouts.resync))
                 group.create_task(self._watch(feed))
 
     async def _for_watches(self, stack: AsyncExitStack) -> KubeApi:
@@ -266,8 +266,13 @@ class Feed:
 
 
 async def _prime(api: KubeApi, feed: Feed, watches: Sequence[Reflector]) -> None:
+    await prime.discovered(api)
     for each in watches:
         await each.list()
+    await _ours(api, feed)
+
+
+async def _ours(api: KubeApi, feed: Feed) -> None:
     await prime.prime(api, policy=feed.policy, rollout=feed.rollout, repository=feed.repository)
 
 
@@ -284,9 +289,9 @@ async def _until_there(attempt: Callable[[], Awaitable[None]]) -> None:
 
 
 async def _resync(feed: Feed, *steps: Callable[[], Awaitable[None]]) -> None:
-    """Drop what of our kinds is gone without a word: soon after watches began, and every ten minutes in any case.
+    """Look at all of our kinds again: soon after watches began, and every ten minutes in any case.
 
-    A watch of kopf's that begins anew never tells of the deletions that it missed.
+    A watch of kopf's that begins anew never tells of the deletions that it missed, and one that is deaf tells nothing.
     """
     while True:
         with contextlib.suppress(TimeoutError):
