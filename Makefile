@@ -7,8 +7,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# The tests of one file share a control plane; two workers fill two cores.
+# Two workers fill two cores. In tier 3 each has a control plane of its own, and the tests of a file stay together.
 WORKERS ?= 2
+CONTROLPLANE := pytest tests/controlplane -n $(WORKERS) --dist loadfile
 SEEDS ?= 2000
 
 .PHONY: help setup programs lint fmt unit coverage policies simulate controlplane test bench demo crds verify clean
@@ -49,7 +50,7 @@ simulate: setup ## tier 2: many random crash schedules (SEEDS=2000)
 	$(BIN)/pytest tests/simulation -n $(WORKERS) --seeds $(SEEDS) --exhaustive
 
 controlplane: programs ## tier 3: the real control plane
-	$(BIN)/pytest tests/controlplane
+	$(BIN)/$(CONTROLPLANE)
 
 crds: setup ## write crds/ from the models
 	$(BIN)/patchwright crds --output crds
@@ -60,7 +61,7 @@ verify: setup ## generated files are as generated
 
 test: lint verify coverage ## everything: lint, generated files, tiers 1 to 3
 	$(BIN)/pytest tests/simulation -n $(WORKERS)
-	$(BIN)/pytest tests/controlplane
+	$(BIN)/$(CONTROLPLANE)
 
 bench: programs ## the benchmarks, as tables and as JSON (ARGS="--quick rollout-200")
 	PYTHONPATH=tests $(BIN)/python -m bench run $(ARGS)

@@ -257,7 +257,9 @@ async def test_jobs_that_have_ended_are_gone_at_once_and_one_that_runs_only_with
     await bench.fleet.delete_jobs(bench.case.uid)
     assert not bench.admin.items(path)
     ref = await bench.claim()
-    await bench.fleet.start_job(bench.case, ref, step=JobStep.APPLY, name="runs")
+    assert bench.case.rollout is not None
+    hanging = replace(bench.case.rollout, change=rollouts.change(apply=Step(args=("apply", "--hang"))))
+    await bench.fleet.start_job(replace(bench.case, rollout=hanging), ref, step=JobStep.APPLY, name="runs")
     # A Job that has no pod yet is gone at once, whatever the policy.
     pods = f"/api/v1/namespaces/{bench.namespace}/pods"
     await bench.until(lambda: any(each["metadata"]["name"].startswith("runs") for each in bench.admin.items(pods)))

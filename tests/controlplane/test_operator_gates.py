@@ -63,7 +63,7 @@ def test_a_window_that_closes_midway_lets_finish_what_is_begun_and_starts_no_mor
     window = {"start": f"{now.minute} {now.hour} * * *", "duration": f"{now.second + 15}s"}
     strategy = {"canary": {"count": 1, "soak": "0s"}, "maxUnavailable": 1, "progressDeadlineSeconds": 9}
     scene.policy(strategy=strategy, maintenanceWindows=[window])
-    rollout = scene.rollout("4.3", words=["--duration=1s"])
+    rollout = scene.rollout("4.3", words=["--duration=3s"])
     scene.until(lambda: scene.touched(rollout), "a node being started")
     status = scene.until_phase(rollout, "WaitingForWindow")
     tomorrow = (now + datetime.timedelta(days=1)).strftime("%Y-%m-%d %H:%M UTC")

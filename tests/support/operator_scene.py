@@ -253,6 +253,9 @@ class Scene(Hands):
 
         found = self.observer.until(there, f"{rollout} being {' or '.join(phases)}", timeout=timeout)
         assert found is not None
+        if found["phase"] in TERMINAL:
+            # Whoever asks about nodes next must not be told what a slower watch has not heard of yet.
+            self.observer.settle()
         return found
 
     def until_message(self, rollout: str, text: str, *, timeout: float = 120.0) -> dict[str, Any]:
