@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from patchwright.adapters.git.failures import failure
-from patchwright.adapters.git.semver import highest
+from patchwright.domain.semver import highest
 from patchwright.domain.sources import GitReference
 from patchwright.errors import SourceError
 
