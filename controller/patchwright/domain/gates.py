@@ -170,7 +170,7 @@ def room(context: Context) -> tuple[int, Gate | None]:
 
 def clock(time: datetime | None) -> str:
     """Spell an instant for a sentence."""
-    return time.strftime("%Y-%m-%d %H:%M UTC") if time else "never"
+    return spelling.instant(time) if time else "never"
 
 
 def ending(gate: Gate, now: datetime) -> Cause:

@@ -1,8 +1,8 @@
-"""How durations are spelled in sentences for people: as they are written in a policy."""
+"""How durations and instants are spelled in sentences for people; durations as they are written in a policy."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 UNITS = ((3600, "h"), (60, "m"), (1, "s"))
 
@@ -16,3 +16,8 @@ def duration(span: timedelta) -> str:
         if count:
             parts.append(f"{count}{unit}")
     return "".join(parts) or "0s"
+
+
+def instant(time: datetime) -> str:
+    """Give ``2026-11-25 14:00 UTC``."""
+    return time.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")

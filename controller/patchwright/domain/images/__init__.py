@@ -1,0 +1,1 @@
+"""Images: how references are read, scanned and chosen; pure."""
