@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from patchwright.domain.actions import JobStep, NodeRef, PodRef
+from patchwright.domain.actions import ImageEdit, JobStep, NodeRef, PodRef, WorkloadRef
 from patchwright.domain.health import Measurement
 from patchwright.domain.memory import FailedChange, PolicyState
 from patchwright.domain.model import HealthCheck, Key, PatchPolicy, PatchRollout
@@ -19,6 +19,8 @@ from patchwright.domain.nodes.record import Record
 from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList
 from patchwright.domain.policy import PolicyDecision, PolicyQuestion
 from patchwright.domain.state import RolloutState
+from patchwright.domain.workloads.record import Record as WorkloadRecord
+from patchwright.domain.workloads.view import WorkloadPods, WorkloadView
 
 
 class Clock(Protocol):
@@ -146,6 +148,38 @@ class Fleet(Protocol):
         """Delete every Job of a rollout and their pods."""
 
 
+class Workloads(Protocol):
+    """Workloads, from the watch cache, and every write to them. Reads its own writes."""
+
+    def selected(self, policy: PatchPolicy) -> tuple[WorkloadView, ...]:
+        """Give the workloads that the policy selects and that run an image it covers.
+
+        None outside the policy's own namespace, unless it is the operator's (tenancy).
+        """
+
+    def marked(self, rollout_uid: str, policy: PatchPolicy) -> tuple[WorkloadView, ...]:
+        """Give the workloads that carry this rollout's record, selected or not."""
+
+    async def refresh(self, workload: WorkloadRef) -> None:
+        """Read one workload past the cache, after a conflict."""
+
+    async def set_images(self, workload: WorkloadRef, record: WorkloadRecord, edits: Sequence[ImageEdit]) -> None:
+        """Change images and write the record in one patch, if each is still what it was.
+
+        Raises:
+            Conflict: the workload is not as it was seen.
+        """
+
+    async def mark(self, workload: WorkloadRef, record: WorkloadRecord | None) -> None:
+        """Write or remove the record."""
+
+    async def pods(self, workload: WorkloadRef) -> WorkloadPods:
+        """List the pods of one workload, past any cache."""
+
+    async def delete_pod(self, pod: PodRef) -> None:
+        """Delete a pod, with its UID as precondition; one that is gone already is fine."""
+
+
 class PolicyEngine(Protocol):
     """OPA."""
 
@@ -180,6 +214,9 @@ class Journal(Protocol):
     async def node_event(self, node: NodeRef, *, reason: str, message: str, warning: bool = False) -> None:
         """Write a Kubernetes Event on a node; never raises."""
 
+    async def workload_event(self, workload: WorkloadRef, *, reason: str, message: str, warning: bool = False) -> None:
+        """Write a Kubernetes Event on a workload; never raises."""
+
     def rollout_changed(self, key: Key, state: RolloutState) -> None:
         """Take a rollout's new state into the metrics."""
 
@@ -199,16 +236,18 @@ class Journal(Protocol):
         """Count an unhealthy measurement."""
 
     def step_took(self, step: str, seconds: float) -> None:
-        """Observe how long a node stayed in a step."""
+        """Observe how long a target stayed in a step."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """Every port that a rollout needs, in one hand."""
+    """Every port that a rollout needs, in one hand; ``operator_namespace`` is where policies may target anything."""
 
     rollouts: Rollouts
     fleet: Fleet
+    workloads: Workloads
     policy_engine: PolicyEngine
     health: HealthProber
     journal: Journal
     clock: Clock
+    operator_namespace: str

@@ -20,4 +20,6 @@ deny_minimum_release_age contains violation if some violation in library.minimum
 
 deny_pinned_versions contains violation if some violation in library.pinned_versions.deny
 
+deny_protected_namespaces contains violation if some violation in library.protected_namespaces.deny
+
 deny_protected_nodes contains violation if some violation in library.protected_nodes.deny

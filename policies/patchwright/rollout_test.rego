@@ -9,14 +9,25 @@ test_a_careful_rollout_is_allowed_by_every_rule if {
 	rollout.deny_freeze_window == set() with input as fixture.base
 	rollout.deny_minimum_release_age == set() with input as fixture.base
 	rollout.deny_pinned_versions == set() with input as fixture.base
+	rollout.deny_protected_namespaces == set() with input as fixture.base
 	rollout.deny_protected_nodes == set() with input as fixture.base
+}
+
+test_a_careful_rollout_of_images_is_allowed_by_every_rule if {
+	rollout.deny_blast_radius == set() with input as fixture.images
+	rollout.deny_canary_required == set() with input as fixture.images
+	rollout.deny_freeze_window == set() with input as fixture.images
+	rollout.deny_minimum_release_age == set() with input as fixture.images
+	rollout.deny_pinned_versions == set() with input as fixture.images
+	rollout.deny_protected_namespaces == set() with input as fixture.images
+	rollout.deny_protected_nodes == set() with input as fixture.images
 }
 
 test_each_rule_of_the_library_is_in_force if {
 	bad := fixture.but({
 		"plan": [{"name": "wave-1", "size": 20}],
 		"rollout": {"change": {"version": "latest"}},
-		"fleet": {"maxUnavailable": 20, "protected": ["db-1"], "protectedTotal": 1},
+		"fleet": {"maxUnavailable": 20, "protected": ["db-1"], "protectedTotal": 1, "namespaces": {"kube-system": 1}},
 	})
 	parameters := {
 		"minimumReleaseAge": {"days": 30},
@@ -27,5 +38,6 @@ test_each_rule_of_the_library_is_in_force if {
 	count(rollout.deny_freeze_window) == 1 with input as bad with data.patchwright.parameters as parameters
 	count(rollout.deny_minimum_release_age) == 1 with input as bad with data.patchwright.parameters as parameters
 	count(rollout.deny_pinned_versions) == 1 with input as bad with data.patchwright.parameters as parameters
+	count(rollout.deny_protected_namespaces) == 1 with input as bad with data.patchwright.parameters as parameters
 	count(rollout.deny_protected_nodes) == 1 with input as bad with data.patchwright.parameters as parameters
 }

@@ -6,12 +6,14 @@ import contextlib
 import itertools
 import sys
 from collections.abc import Iterator
+from typing import TypeVar
 
 import pytest
 
 from patchwright.sandbox import client, controlplane, progress
 from support import operator_stage
 from support.operator_scene import Scene
+from support.workload_scene import WorkloadScene
 
 _NUMBERS = itertools.count(1)
 
@@ -64,6 +66,21 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[operator_stage.S
 def scene(stage: operator_stage.Stage) -> Iterator[Scene]:
     """Nodes, policies and rollouts of this test alone; every law is checked over all that happened to them."""
     found = Scene(stage)
+    yield from _played(found)
+
+
+@pytest.fixture
+def shop(stage: operator_stage.Stage) -> Iterator[WorkloadScene]:
+    """The same with workloads, on nodes that nobody patches."""
+    found = WorkloadScene(stage)
+    found.add_nodes(4)
+    yield from _played(found)
+
+
+S = TypeVar("S", bound=Scene)
+
+
+def _played(found: S) -> Iterator[S]:
     try:
         yield found
     finally:

@@ -20,7 +20,7 @@ from patchwright.domain.state import Phase
 from patchwright.domain.targets import Stage, Standing
 from patchwright.pipeline import observe, tell
 from support.simulator import loop
-from support.simulator.cluster import Circumstances, Cluster, Scenario, play
+from support.simulator.cluster import CHANGE, Circumstances, Cluster, Scenario, play
 from support.simulator.fleet import Fleet
 from support.simulator.people import People
 from support.simulator.scenarios import CLEAN, FAILED_CANARY, FLEET, SECOND_WAVE
@@ -144,7 +144,7 @@ def test_l10_taking_a_node_from_another_rollout_is_caught(monkeypatch: Patch) ->
     monkeypatch.setattr(observe, "_conflict", lambda *args: "")
 
     def second(who: People) -> None:
-        who.cluster.ask_for("kernel-2", replace(who.cluster.scenario.change, version="1.2"), policy_name="kernel-too")
+        who.cluster.ask_for("kernel-2", replace(CHANGE, version="1.2"), policy_name="kernel-too")
 
     hands = people((0.5, lambda who: who.another_policy("kernel-too")), (1.0, second))
     assert "L10" in broken(replace(CLEAN, people=hands))

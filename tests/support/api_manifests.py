@@ -191,9 +191,43 @@ FULL: Final[Mapping[str, Manifest]] = {
 }
 
 
+# The same for workloads, which exclude nodes; the fields that both have are in the ones above.
+WORKLOADS: Final[Mapping[str, Manifest]] = {
+    "PatchPolicy": _manifest(
+        "PatchPolicy",
+        {
+            "target": {
+                "workloads": {
+                    "namespaceSelector": {"matchLabels": {"env": "production"}},
+                    "selector": SELECTOR,
+                    "kinds": ["Deployment", "CronJob"],
+                    "images": [{"image": "ghcr.io/acme/api"}, {"image": "registry.example:5000/team/*"}],
+                    "allowRecreate": True,
+                }
+            }
+        },
+    ),
+    "PatchRollout": _manifest(
+        "PatchRollout",
+        {
+            "policyRef": {"name": "api"},
+            "change": {
+                "images": [
+                    {"image": "ghcr.io/acme/api", "tag": "1.4.3", "digest": DIGEST, "from": "1.4.2"},
+                    {"image": "nginx", "digest": DIGEST, "from": DIGEST},
+                ]
+            },
+        },
+    ),
+}
+_OF_WORKLOADS: Final = ("spec.target.workloads", "spec.change.images")
+
+
 @dataclass(frozen=True, slots=True)
 class Wrong:
     """A wrong manifest: ``at`` is set to ``value`` in the full one; the model says ``words`` about ``path``.
+
+    Which full one, of nodes or of workloads, the path says.
 
     ``server`` is what the API server says instead, ``None`` when it cannot know. ``path`` is ``at`` when it is empty.
     """
@@ -206,9 +240,14 @@ class Wrong:
     server: str | None = ""
 
     @property
+    def full(self) -> Manifest:
+        """Give the right manifest."""
+        return (WORKLOADS if self.at.startswith(_OF_WORKLOADS) else FULL)[self.kind]
+
+    @property
     def manifest(self) -> Manifest:
         """Give the manifest."""
-        return changed(FULL[self.kind], self.at, self.value)
+        return changed(self.full, self.at, self.value)
 
     @property
     def blamed(self) -> str:

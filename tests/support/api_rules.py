@@ -20,7 +20,13 @@ _REF = "must be a valid Git reference (git check-ref-format)"
 # What CEL rules say, on both sides.
 RULES: Final = (
     Wrong(P, "metadata.name", "a" * 64, "must be at most 63 characters", server="name must be at most 63 characters"),
-    Wrong(P, "spec.target", {}, "nodes must be set"),
+    Wrong(P, "spec.target", {}, "exactly one of nodes and workloads must be set"),
+    Wrong(
+        P,
+        "spec.target",
+        {"nodes": {"selector": {}}, "workloads": {"selector": {}, "images": [{"image": "nginx"}]}},
+        "exactly one of nodes and workloads must be set",
+    ),
     Wrong(P, "spec.strategy.canary.selector", {}, "only one of count and selector may be set", "spec.strategy.canary"),
     Wrong(P, "spec.strategy.canary.count", "ten", _QUANTITY),
     Wrong(P, "spec.strategy.canary.count", -1, _QUANTITY),
@@ -64,7 +70,7 @@ RULES: Final = (
     Wrong(P, f"{_EXPRESSIONS}.operator", "Exists", _VALUES, f"{_EXPRESSIONS}.values"),
     Wrong(P, "spec.target.nodes.tolerations[0].key", GONE, "key may only be left out with operator Exists"),
     Wrong(P, "spec.target.nodes.tolerations[1].value", "x", "value must be left out with operator Exists"),
-    Wrong(R, "spec.change", {}, "script must be set"),
+    Wrong(R, "spec.change", {}, "exactly one of script and images must be set"),
     Wrong(R, f"{SCRIPT}.image", "registry.example/patch:latest", _PINNED),
     Wrong(R, f"{SCRIPT}.image", "registry.example/patch", _PINNED),
     Wrong(R, f"{SCRIPT}.image", "registry.example:5000/patch", _PINNED),
@@ -94,6 +100,8 @@ IMMUTABLE: Final = (
     Wrong(R, f"{SCRIPT}.version", "3.0.18", "change is immutable", "spec.change"),
     Wrong(R, f"{SCRIPT}.env[0].value", "x", "change is immutable", "spec.change"),
     Wrong(R, f"{SCRIPT}.verify", GONE, "change is immutable", "spec.change"),
+    Wrong(R, "spec.change.images[0].digest", f"sha256:{'1' * 64}", "change is immutable", "spec.change"),
+    Wrong(R, "spec.change.images[0].from", GONE, "change is immutable", "spec.change"),
     Wrong(R, "spec.advisories", GONE, "advisories is immutable"),
     Wrong(R, "spec.advisories", ["CVE-2026-1"], "advisories is immutable"),
     Wrong(R, "spec.releasedAt", GONE, "releasedAt is immutable"),

@@ -236,11 +236,11 @@ def memory(world: World, change: Change) -> Iterator[str]:
     before, status = (change.before or {}).get("status") or {}, change.after.get("status") or {}
     if status.get("phase") not in STALLED or before.get("phase") in TERMINAL:
         return
-    version = change.after["spec"]["change"]["script"]["version"]
+    known = {failed["rollout"] for failed in _failed(world, change.after)}
     blamed = status.get("cause", {}).get("reason") in BLAMED and bool(
         world.policies(change.after["metadata"]["uid"], 0)
     )
-    if blamed and all(failed["version"] != version for failed in _failed(world, change.after)):
+    if blamed and f"{SYSTEM}/{change.after['metadata']['name']}" not in known:
         yield f"{change.after['metadata']['name']} ended as {status['phase']} before its version was remembered"
 
 

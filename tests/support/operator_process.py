@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import patchwright
+
 _RUN: Final = "from patchwright.cli.main import main; main()"
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
@@ -51,6 +53,8 @@ class OperatorProcess:
         words = [f"--{name}={value}" for name, value in options.items()]
         # Nothing of the user's environment: a proxy would catch what is meant for loopback.
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "KUBECONFIG": str(self.kubeconfig)}
+        # What the test imports is what runs, also where another checkout is the one that is installed.
+        environment["PYTHONPATH"] = str(Path(patchwright.__file__).parents[1])
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", _RUN, "operator", *words, *self.flags], stdout=log, stderr=log, env=environment

@@ -248,7 +248,7 @@ def _calm(found: Snapshot) -> Snapshot:
     )
     plan = waves.plan(policy.strategy, total=len(found.targets), canaries=0)
     state = RolloutState(plan=plan, wave=min(found.state.wave, 2), policy=builders.allowed(min(found.state.wave, 2)))
-    rollout = builders.rollout(reboot=found.rollout.change.reboot, verify=found.rollout.change.verify)
+    rollout = builders.rollout(reboot=found.rollout.script.reboot, verify=found.rollout.script.verify)
     targets = tuple(_freed(target) if number % 3 else target for number, target in enumerate(found.targets))
     return replace(found, policy=policy, state=state, rollout=rollout, targets=targets, superseded_by="", answer=None)
 

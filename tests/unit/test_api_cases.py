@@ -36,18 +36,19 @@ def test_a_right_manifest_has_no_fault(case: Wrong) -> None:
 def test_minimal_and_full_manifests_have_no_fault(kind: str) -> None:
     assert faults_of(api_cases.MINIMAL[kind]) == []
     assert faults_of(api_cases.FULL[kind]) == []
+    assert faults_of(api_cases.WORKLOADS.get(kind, api_cases.FULL[kind])) == []
 
 
 @pytest.mark.parametrize("case", api_cases.IMMUTABLE, ids=str)
 def test_an_update_of_an_immutable_field_is_a_fault(case: Wrong) -> None:
-    [fault] = parse.validate_update(api_cases.FULL[case.kind], case.manifest)
+    [fault] = parse.validate_update(case.full, case.manifest)
     assert fault.path == case.blamed
     assert case.words in fault.message
 
 
 @pytest.mark.parametrize("case", api_cases.MUTABLE, ids=str)
 def test_an_update_of_another_field_is_none(case: Wrong) -> None:
-    assert list(parse.validate_update(api_cases.FULL[case.kind], case.manifest)) == []
+    assert list(parse.validate_update(case.full, case.manifest)) == []
 
 
 def test_every_cel_rule_has_a_case() -> None:
@@ -83,7 +84,8 @@ def _has(kind: str, path: str) -> bool:
     if kind == "PatchRollout":
         # Every step has the same fields, and apply has all of them.
         path = path.replace("verify.", "apply.").replace("rollback.", "apply.")
-    return found(api_cases.FULL[kind], path.split("."))
+    both = (api_cases.FULL[kind], api_cases.WORKLOADS.get(kind, {}))
+    return any(found(full, path.split(".")) for full in both)
 
 
 def fields(found: Any, path: str) -> Iterator[str]:

@@ -61,7 +61,7 @@ def test_a_full_policy_arrives_with_every_field() -> None:
         skip_wait_for_delete_timeout=timedelta(seconds=60),
         pod_selector=model.Selector((model.Requirement("app", model.Operator.IN, frozenset({"web"})),)),
     )
-    assert found.target.tolerations == (
+    assert found.nodes.tolerations == (
         model.Toleration("dedicated", "Equal", "gpu", "NoSchedule"),
         model.Toleration(None, "Exists", None, "NoExecute"),
     )
@@ -124,7 +124,7 @@ def test_a_rollout_of_three_lines_gets_the_domains_defaults() -> None:
 
 
 def test_steps_take_from_the_script_what_they_leave_out() -> None:
-    change = parse.parse_rollout(live(FULL["PatchRollout"])).change
+    change = parse.parse_rollout(live(FULL["PatchRollout"])).script
     shared = (("DEBIAN_FRONTEND", "noninteractive"), ("EMPTY", ""))
     assert change.apply.command == ("/patch",)
     assert change.apply.args == ("--now", "")
@@ -137,7 +137,7 @@ def test_steps_take_from_the_script_what_they_leave_out() -> None:
 
 def test_a_command_of_a_steps_own_drops_the_scripts_arguments() -> None:
     given = changed(FULL["PatchRollout"], "spec.change.script.verify", {"command": ["/check"]})
-    verify = parse.parse_rollout(live(given)).change.verify
+    verify = parse.parse_rollout(live(given)).script.verify
     assert verify is not None
     assert (verify.command, verify.args) == (("/check",), ())
 
@@ -145,14 +145,14 @@ def test_a_command_of_a_steps_own_drops_the_scripts_arguments() -> None:
 def test_a_steps_variable_replaces_the_scripts() -> None:
     env = [{"name": "EMPTY", "value": "full"}]
     given = changed(FULL["PatchRollout"], "spec.change.script.verify", {"env": env})
-    verify = parse.parse_rollout(live(given)).change.verify
+    verify = parse.parse_rollout(live(given)).script.verify
     assert verify is not None
     assert dict(verify.env) == {"DEBIAN_FRONTEND": "noninteractive", "EMPTY": "full"}
 
 
 def test_an_empty_host_path_mounts_nothing() -> None:
     given = changed(FULL["PatchRollout"], "spec.change.script.hostPath", "")
-    assert parse.parse_rollout(live(given)).change.host_path is None
+    assert parse.parse_rollout(live(given)).script.host_path is None
 
 
 def test_annotations_say_what_people_want() -> None:

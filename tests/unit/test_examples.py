@@ -71,7 +71,7 @@ def test_every_pull_request_of_the_demo_is_a_valid_rollout_of_a_policy_that_is_t
     (found,) = parse_manifests({path.name: path.read_bytes()}, namespace=NAMESPACE, validate=parse.validate)
     rollout = parse.parse_rollout(found.document)
     assert (REPOSITORY / "fleet" / "policies" / f"{rollout.policy_name}.yaml").exists()
-    assert rollout.change.rollback is not None, "its policy has rollback enabled"
+    assert rollout.script.rollback is not None, "its policy has rollback enabled"
 
 
 def test_the_second_attempt_is_the_same_change_under_another_name() -> None:

@@ -74,6 +74,34 @@ def test_only_our_own_annotations_are_sent() -> None:
     assert sent == {"patchwright.dev/ticket": "OPS-1"}
 
 
+def test_of_workloads_the_first_fifty_are_told_and_all_are_counted() -> None:
+    image = policy.ImageFacts("web", "ghcr.io/acme/web:1.0", "ghcr.io/acme/web:1.1@sha256:12")
+    workloads = [
+        policy.WorkloadFacts(
+            f"Deployment shop/web-{number:03}",
+            "Deployment",
+            namespace="shop",
+            strategy="RollingUpdate",
+            replicas=3,
+            paused=False,
+            owner="",
+            images=[image],
+            labels={"team": "shop"},
+        )
+        for number in reversed(range(60))
+    ]
+    wave = policy.WaveFacts(1, "rest", [one.name for one in workloads], workloads=workloads)
+    spaces = {f"n{number}": number for number in range(300)}
+    fleet = policy.FleetFacts(60, 2, target="workload", kinds={"Deployment": 60}, namespaces=spaces)
+    sent = opa_server.document(stage=policy.Stage.WAVE, wave=wave, fleet=fleet)
+    jsonschema.validate(sent, SCHEMA)
+    assert [one["name"] for one in sent["wave"]["workloads"]] == [f"Deployment shop/web-{n:03}" for n in range(50)]
+    assert sent["wave"]["workloads"][0]["images"] == [{"container": "web", "old": image.old, "new": image.new}]
+    assert sent["wave"]["targetsTotal"] == 60
+    assert len(sent["fleet"]["namespaces"]) == 200
+    assert sent["fleet"]["namespaces"]["n299"] == 299
+
+
 def test_names_are_sorted_and_cut_with_their_total_beside_them() -> None:
     names = [f"n{number:04}" for number in reversed(range(5000))]
     wave = policy.WaveFacts(1, "wave-1", names, protected=names)

@@ -83,6 +83,7 @@ def test_tests_and_the_default_package_are_no_part_of_the_library() -> None:
         "freeze_windows",
         "minimum_release_age",
         "pinned_versions",
+        "protected_namespaces",
         "protected_nodes",
     ]
 

@@ -91,6 +91,7 @@ KINDS = (
             Column("Message", ".status.message"),
             Column("Policy", ".spec.policyRef.name", wide=True),
             Column("Version", ".spec.change.script.version", wide=True),
+            Column("Images", ".spec.change.images[*].image", wide=True),
             Column("Cause", ".status.cause.reason", wide=True),
             _AGE,
         ),

@@ -41,13 +41,11 @@ def parse_policy(found: Mapping[str, Any]) -> model.PatchPolicy:
     """
     meta, spec = _object(found, PatchPolicySpec, longest_name=LONGEST_POLICY_NAME)
     default = model.PatchPolicy(meta.key, "", 0, target=model.NodeTarget())
-    nodes = spec.target.nodes
-    assert nodes is not None  # by the rule of Target
     return model.PatchPolicy(
         meta.key,
         meta.uid,
         meta.generation,
-        target=nodes.domain(),
+        target=spec.target.domain(),
         strategy=spec.strategy.domain() if spec.strategy else default.strategy,
         trigger=model.Trigger.MANUAL,
         windows=tuple(window.domain() for window in spec.maintenance_windows or ()),

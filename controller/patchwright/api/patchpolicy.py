@@ -12,6 +12,7 @@ from patchwright.api.base import Rule, Unique, WireModel, at_most_one_of, exactl
 from patchwright.api.healthchecks import HealthCheck
 from patchwright.api.scalars import (
     Bool,
+    CoveredRepository,
     Cron,
     Duration,
     Int,
@@ -50,15 +51,65 @@ class NodeTarget(WireModel):
         return model.NodeTarget(self.selector.domain(), self.driver or "script", tolerations=tolerations)
 
 
+class CoveredImage(WireModel):
+    """An image that the policy covers."""
+
+    image: CoveredRepository
+    """The image's repository without tag and digest, such as `ghcr.io/acme/api`, or `ghcr.io/acme/*` for all below."""
+
+
+class WorkloadTarget(WireModel):
+    """Workloads that run one of these images; what is patched are the images in their pod templates."""
+
+    hints: ClassVar[Mapping[str, str]] = {
+        "labelSelector": "a target's label selector is called selector",
+        "namespaces": "namespaces are selected by their labels: namespaceSelector; the label "
+        "kubernetes.io/metadata.name holds a namespace's name",
+    }
+    namespace_selector: LabelSelector | None = None
+    """The namespaces, by their labels; left out, the policy's own. Only policies in the operator's namespace may set
+    it."""
+    selector: LabelSelector
+    """The workloads, by their labels; `{}` selects all that run one of `images`."""
+    kinds: (
+        Annotated[
+            tuple[Literal["Deployment", "StatefulSet", "DaemonSet", "CronJob"], ...],
+            Field(min_length=1, max_length=4),
+            Unique(),
+        ]
+        | None
+    ) = None
+    """The kinds; left out, Deployment, StatefulSet, DaemonSet and CronJob."""
+    images: Annotated[tuple[CoveredImage, ...], Field(min_length=1, max_length=64), Unique("image")]
+    """The images that rollouts of this policy may change."""
+    allow_recreate: Bool | None = None
+    """Whether Deployments of the strategy Recreate are patched too, each by an outage; left out, false."""
+
+    def domain(self) -> model.WorkloadTarget:
+        """Convert to the domain."""
+        return model.WorkloadTarget(
+            tuple(one.image for one in self.images),
+            self.selector.domain(),
+            namespaces=self.namespace_selector.domain() if self.namespace_selector else None,
+            kinds=given(self.kinds, model.WORKLOAD_KINDS),
+            allow_recreate=bool(self.allow_recreate),
+        )
+
+
 class Target(WireModel):
     """What is patched: exactly one kind of target."""
 
-    rules = (exactly_one_of("nodes"),)
-    hints: ClassVar[Mapping[str, str]] = {
-        "workloads": "workloads as a target are not supported yet; the supported target is nodes"
-    }
+    rules = (exactly_one_of("nodes", "workloads"),)
     nodes: NodeTarget | None = None
     """Nodes of this cluster."""
+    workloads: WorkloadTarget | None = None
+    """Workloads of this cluster, by the images that they run."""
+
+    def domain(self) -> model.NodeTarget | model.WorkloadTarget:
+        """Convert to the domain."""
+        found = self.nodes or self.workloads
+        assert found is not None  # by the rule above
+        return found.domain()
 
 
 class Canary(WireModel):

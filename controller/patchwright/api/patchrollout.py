@@ -8,7 +8,21 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from patchwright.api.base import Immutable, Rule, Unique, WireModel, exactly_one_of
-from patchwright.api.scalars import Argument, Bool, Duration, Image, Instant, Label, Name, given, matching
+from patchwright.api.scalars import (
+    Argument,
+    Bool,
+    Digest,
+    Duration,
+    Image,
+    Instant,
+    Label,
+    Name,
+    Repository,
+    Tag,
+    TagOrDigest,
+    given,
+    matching,
+)
 from patchwright.domain import model
 
 _SAYS_WHAT = "has(self.{0}.image) || has(self.{0}.command) || has(self.{0}.args) || has(self.{0}.env)"
@@ -136,19 +150,47 @@ class Script(WireModel):
         )
 
 
+class ImageChange(WireModel):
+    """One image, pinned by its digest."""
+
+    hints: ClassVar[Mapping[str, str]] = {
+        "name": "the image's repository is called image",
+        "newName": "another repository is another image; image names the one that the containers run",
+        "newTag": "kustomize's newTag is called tag, and needs a digest beside it",
+        "version": "the version is called tag, and needs a digest beside it",
+    }
+    image: Repository
+    """The image's repository without tag and digest, such as `ghcr.io/acme/api`; containers that run it are changed."""
+    tag: Tag | None = None
+    """The tag that is written before the digest, for people; left out, the digest stands alone."""
+    digest: Digest
+    """The digest that is run: `sha256:` and 64 hexadecimal digits. Of an image for several platforms, its index."""
+    from_: Annotated[TagOrDigest | None, Field(alias="from")] = None
+    """The tag or the digest that is replaced; containers that run another one are left out. Left out, any."""
+
+    def domain(self) -> model.ImagePin:
+        """Convert to the domain."""
+        return model.ImagePin(self.image, self.digest, tag=self.tag, replaces=self.from_)
+
+
 class Change(WireModel):
     """What is changed: exactly one kind of change."""
 
-    rules = (exactly_one_of("script"),)
+    rules = (exactly_one_of("script", "images"),)
     hints: ClassVar[Mapping[str, str]] = {
-        name: f"{name} as a change are not supported yet; the supported change is script"
-        for name in ("packages", "images")
-    } | {"osImage": "osImage as a change is not supported yet; the supported change is script"}
+        "packages": "packages as a change are not supported yet; the supported changes are script and images",
+        "osImage": "osImage as a change is not supported yet; the supported changes are script and images",
+        "image": "images are a list: images: [{image: …, digest: …}]",
+    }
     script: Script | None = None
     """An image that is run on each node."""
+    images: Annotated[tuple[ImageChange, ...], Field(min_length=1, max_length=16), Unique("image")] | None = None
+    """Images that workloads run from then on."""
 
     def domain(self) -> model.Change:
         """Convert to the domain."""
+        if self.images is not None:
+            return model.ImagesChange(tuple(one.domain() for one in self.images))
         assert self.script is not None  # by the rule above
         return self.script.domain()
 

@@ -143,6 +143,8 @@ _IMAGE = (
     r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
     r"(:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(@sha256:[0-9a-f]{64})?$"
 )
+_HOST = r"((\[[0-9a-fA-F:]+\]|[A-Za-z0-9][A-Za-z0-9.-]*)(:[0-9]{1,5})?/)?"
+_NAMES = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*"
 _GIT_URL = r"^(https?://[^/?#@\s]+|ssh://([A-Za-z0-9_][A-Za-z0-9_.-]*@)?[^/?#@:\s]+(:[0-9]+)?)/[^\s]+$"
 _WEB_URL = r"^https?://[^/?#@\s]+([/?#][^\s]*)?$"
 _REF = r"^[A-Za-z0-9_][A-Za-z0-9_./+#-]*$"
@@ -264,6 +266,36 @@ RepoPath = Annotated[
         r"!self.matches(r'(^|/)\.\.(/|$)') && !self.contains('\\')",
         "must be a folder inside the repository, without ..",
         lambda value: not re.search(r"(^|/)\.\.(/|\Z)", value) and "\\" not in value,
+    ),
+]
+Repository = Annotated[
+    str,
+    Field(min_length=1, max_length=255),
+    matching(rf"^{_HOST}{_NAMES}$", "must be an image's repository without tag and digest, such as ghcr.io/acme/api"),
+]
+CoveredRepository = Annotated[
+    str,
+    Field(min_length=1, max_length=255),
+    matching(
+        rf"^{_HOST}{_NAMES}(/\*)?$",
+        "must be an image's repository without tag and digest, such as ghcr.io/acme/api or ghcr.io/acme/*",
+    ),
+]
+Tag = Annotated[
+    str,
+    Field(min_length=1, max_length=128),
+    matching(r"^[A-Za-z0-9_][A-Za-z0-9_.-]*$", "must be a tag such as 1.4.2"),
+]
+Digest = Annotated[
+    str,
+    Field(max_length=71),
+    matching(r"^sha256:[0-9a-f]{64}$", "must be a digest: sha256: and 64 hexadecimal digits"),
+]
+TagOrDigest = Annotated[
+    str,
+    Field(min_length=1, max_length=128),
+    matching(
+        r"^([A-Za-z0-9_][A-Za-z0-9_.-]*|sha256:[0-9a-f]{64})$", "must be a tag such as 1.4.2, or a digest (sha256:…)"
     ),
 ]
 Image = Annotated[

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from patchwright.domain.nodes.record import Record
+    from patchwright.domain.workloads.record import Record as WorkloadRecord
 
 
 class JobStep(StrEnum):
@@ -122,6 +123,84 @@ class DeleteJobs:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkloadRef:
+    """A workload as it was seen: every write carries its UID and resource version as preconditions."""
+
+    kind: str
+    namespace: str
+    name: str
+    uid: str
+    resource_version: str
+
+    def __str__(self) -> str:
+        """Give it as people know it: ``Deployment shop/web``."""
+        return f"{self.kind} {self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageEdit:
+    """One image of a pod template, compared and swapped.
+
+    ``entry`` and ``place`` are JSON pointers: of the container (or volume), whose name must be ``name``, and of its
+    image, which must be ``was`` and becomes ``to``.
+    """
+
+    entry: str
+    name: str
+    place: str
+    was: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetImages:
+    """Change images and write what they were, in one patch."""
+
+    workload: WorkloadRef
+    record: WorkloadRecord
+    edits: tuple[ImageEdit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreImages:
+    """Put images back and write that this is under way, in one patch."""
+
+    workload: WorkloadRef
+    record: WorkloadRecord
+    edits: tuple[ImageEdit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MarkWorkload:
+    """Write a workload's record; nothing else changes."""
+
+    workload: WorkloadRef
+    record: WorkloadRecord
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseWorkload:
+    """Remove a workload's record."""
+
+    workload: WorkloadRef
+
+
+@dataclass(frozen=True, slots=True)
+class ListWorkloadPods:
+    """List the pods of a workload; the answer is a fact of the next snapshot."""
+
+    workload: WorkloadRef
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteBadPod:
+    """Delete a pod that is in the way of its workload's rollback, with its UID as precondition."""
+
+    workload: WorkloadRef
+    pod: PodRef
+
+
+@dataclass(frozen=True, slots=True)
 class AskPolicy:
     """Ask OPA about a wave (0 is the canary); the answer is a fact of the next snapshot."""
 
@@ -157,6 +236,12 @@ Action = (
     | StartJob
     | DeleteJob
     | DeleteJobs
+    | SetImages
+    | RestoreImages
+    | MarkWorkload
+    | ReleaseWorkload
+    | ListWorkloadPods
+    | DeleteBadPod
     | AskPolicy
     | Remember
     | DropFinalizer

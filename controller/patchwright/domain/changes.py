@@ -9,7 +9,8 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any, assert_never
 
-from patchwright.domain.model import Change, ScriptChange
+from patchwright.domain.model import Change, ImagesChange, ScriptChange
+from patchwright.domain.workloads import images
 
 LENGTH = 16
 
@@ -20,16 +21,22 @@ def change_id(change: Change) -> str:
     Everything that a user can write into ``change`` counts, because whatever he changed may be what makes it work.
     Fields that have their default do not: a field that a later version adds must not give every change a new identity,
     or each node would look unpatched after an upgrade of the operator.
+
+    Of images only repositories and digests count: a bad digest is as bad under another tag (L9).
     """
-    body = {"kind": _kind(change), **_canonical(change)}
-    text = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps(_body(change), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     return hashlib.sha256(text.encode()).hexdigest()[:LENGTH]
 
 
-def _kind(change: Change) -> str:
+def _body(change: Change) -> dict[str, Any]:
     match change:
         case ScriptChange():
-            return "script"
+            return {"kind": "script", **_canonical(change)}
+        case ImagesChange():
+            return {
+                "kind": "images",
+                "images": sorted([images.repository(pin.image), pin.digest] for pin in change.images),
+            }
         case _ as never:
             assert_never(never)
 

@@ -27,9 +27,12 @@ def step(context: Context) -> Decision:
 
 
 def carry_on(context: Context) -> tuple[Batch, ...]:
-    """Continue everything in flight; a failed target below the threshold is put back by itself."""
+    """Continue everything in flight; a failed target below the threshold is put back by itself.
+
+    A target that is done may want to be looked at while it is under watch.
+    """
     survey, snapshot = context.survey, context.snapshot
-    batches = [stand.standing.actions for stand in survey.at(Stage.WORKING, Stage.RESTORING)]
+    batches = [stand.standing.actions for stand in survey.at(Stage.WORKING, Stage.RESTORING, Stage.DONE)]
     for stand in survey.at(Stage.FAILED):
         back = snapshot.kind.put_back(stand.target, context.brief, why="Failed")
         # A health failure is written into the target's record first; the next round puts it back.
@@ -96,7 +99,8 @@ def _canary_owed(context: Context) -> bool:
 
 def _waiting(context: Context) -> list[Stand]:
     """Give the skipped targets that a person or a machine may still make patchable."""
-    return [stand for stand in context.survey.at(Stage.SKIPPED) if stand.standing.reason != "OptedOut"]
+    skipped = (stand for stand in context.survey.at(Stage.SKIPPED) if not stand.standing.for_good)
+    return [stand for stand in skipped if stand.standing.reason != "OptedOut"]
 
 
 def _begin(context: Context, going: tuple[Batch, ...], candidates: Sequence[Target]) -> Decision:
@@ -207,10 +211,10 @@ def _close(context: Context, going: tuple[Batch, ...]) -> Decision:
     soak = timedelta(seconds=plan_of(context).soak_seconds if members else 0)
     since = _soak_since(context, members)
     if context.now < since + soak:
-        return _soak(context, since, since + soak)
+        return _soak(context, going, since=since, until=since + soak)
     if members and context.verdict.as_of is not None and context.verdict.as_of < since + soak:
         # What was measured before the soak ended says nothing about its end: one more look, which is due any moment.
-        return replace(_soak(context, since, since + soak), wake=context.now + LOOK_AGAIN)
+        return replace(_soak(context, going, since=since, until=since + soak), wake=context.now + LOOK_AGAIN)
     return _advance(context)
 
 
@@ -226,11 +230,12 @@ def _soak_since(context: Context, members: Sequence[Stand]) -> datetime:
     return max(known)
 
 
-def _soak(context: Context, since: datetime, until: datetime) -> Decision:
+def _soak(context: Context, going: tuple[Batch, ...], *, since: datetime, until: datetime) -> Decision:
     name = plan_of(context).name
     text = f"{name} is healthy; soaks until {until.strftime('%H:%M:%S UTC')}"
     state = replace(context.state, phase=Phase.SOAKING, message=text, soak_since=since, soak_until=until)
-    return Decision(state, wake=until)
+    watched = [stand.standing.wake for stand in context.survey.at(Stage.DONE)]
+    return Decision(state, going, wake=earliest(until, *watched))
 
 
 def _advance(context: Context) -> Decision:

@@ -243,6 +243,9 @@ class Toleration:
     effect: str | None = None
 
 
+WORKLOAD_KINDS = ("Deployment", "StatefulSet", "DaemonSet", "CronJob")
+
+
 @dataclass(frozen=True, slots=True)
 class NodeTarget:
     """Nodes by label, patched by a driver."""
@@ -253,13 +256,28 @@ class NodeTarget:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkloadTarget:
+    """Workloads whose containers run one of ``images``: names of repositories, or ``prefix/*``.
+
+    ``namespaces`` of ``None`` is the policy's own namespace. ``allow_recreate`` includes Deployments of the strategy
+    Recreate, whose every change is a whole outage.
+    """
+
+    images: tuple[str, ...]
+    selector: Selector = Selector()
+    namespaces: Selector | None = None
+    kinds: tuple[str, ...] = WORKLOAD_KINDS
+    allow_recreate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class PatchPolicy:
     """Standing intent: to PatchRollout what CronJob is to Job."""
 
     key: Key
     uid: str
     generation: int
-    target: NodeTarget
+    target: NodeTarget | WorkloadTarget
     strategy: Strategy = Strategy()
     trigger: Trigger = Trigger.AUTOMATIC
     windows: tuple[MaintenanceWindow, ...] = ()
@@ -270,6 +288,16 @@ class PatchPolicy:
     suspend: bool = False
     deleting: bool = False
     labels: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def nodes(self) -> NodeTarget:
+        """How nodes are patched; the defaults where a policy was edited to target something else meanwhile."""
+        return self.target if isinstance(self.target, NodeTarget) else NodeTarget()
+
+
+# "sha256:" and twelve digits, as docker shows them.
+SHORT_DIGEST = 19
+VERSION_KEPT = 128
 
 
 class Reboot(StrEnum):
@@ -314,7 +342,43 @@ class ScriptChange:
     service_account: str | None = None
 
 
-Change = ScriptChange
+@dataclass(frozen=True, slots=True)
+class ImagePin:
+    """One image, pinned: containers that run the repository ``image`` get ``image:tag@digest``.
+
+    ``replaces`` is a tag or a digest; containers that run anything else than that are left out.
+    """
+
+    image: str
+    digest: str
+    tag: str | None = None
+    replaces: str | None = None
+
+    @property
+    def wanted(self) -> str:
+        """The image string that is written into a container."""
+        return f"{self.image}:{self.tag}@{self.digest}" if self.tag else f"{self.image}@{self.digest}"
+
+    @property
+    def short(self) -> str:
+        """The image in the words of people: its last name, and the tag or the beginning of the digest."""
+        name = self.image.rpartition("/")[2]
+        return f"{name}:{self.tag}" if self.tag else f"{name}@{self.digest[:SHORT_DIGEST]}"
+
+
+@dataclass(frozen=True, slots=True)
+class ImagesChange:
+    """A change of the images that workloads run, always pinned by digest."""
+
+    images: tuple[ImagePin, ...]
+
+    @property
+    def version(self) -> str:
+        """What the change installs, for people: one word, however many images there are."""
+        return "+".join(pin.short for pin in self.images)[:VERSION_KEPT]
+
+
+Change = ScriptChange | ImagesChange
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,3 +405,15 @@ class PatchRollout:
     released_at: datetime | None = None
     labels: tuple[tuple[str, str], ...] = ()
     annotations: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def script(self) -> ScriptChange:
+        """The change of a rollout over nodes."""
+        assert isinstance(self.change, ScriptChange), "nodes are patched by a script"
+        return self.change
+
+    @property
+    def images(self) -> ImagesChange:
+        """The change of a rollout over workloads."""
+        assert isinstance(self.change, ImagesChange), "workloads are patched by images"
+        return self.change

@@ -23,6 +23,9 @@ DEFAULT_PACKAGE: Final = "patchwright.rollout"
 MAX_NAMES: Final = 200
 """Lists of target names are cut here, with the total beside them: 5,000 nodes cost 600 ms in JSON and HTTP alone."""
 
+MAX_WORKLOADS: Final = 50
+"""Facts about single workloads are cut here; ``wave.targetsTotal`` tells how many there are."""
+
 MAX_VIOLATIONS_IN_STATUS: Final = 20
 """As Gatekeeper's constraint status; the total is told, and the order is stable (gatekeeper#437, gatekeeper#3261)."""
 
@@ -148,6 +151,30 @@ class StageFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """One image of a workload: the container that runs it, what it runs now, and what it would run."""
+
+    container: str
+    old: str
+    new: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadFacts:
+    """A workload that is about to be patched. ``owner`` is who controls it or applies it from Git, empty for nobody."""
+
+    name: str
+    kind: str
+    namespace: str
+    strategy: str
+    replicas: int
+    paused: bool
+    owner: str
+    images: Sequence[ImageFacts]
+    labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True)
 class WaveFacts:
     """The step that is about to start. ``protected`` are those of ``targets`` that are labelled protected."""
 
@@ -155,6 +182,7 @@ class WaveFacts:
     name: str
     targets: Sequence[str]
     protected: Sequence[str] = ()
+    workloads: Sequence[WorkloadFacts] = ()
 
 
 NO_WAVE: Final = WaveFacts(-1, "", ())
@@ -162,7 +190,10 @@ NO_WAVE: Final = WaveFacts(-1, "", ())
 
 @dataclass(frozen=True, slots=True)
 class ChangeFacts:
-    """The change, without commands, arguments or environment: those may hold secrets, and decisions are logged."""
+    """The change, without commands, arguments or environment: those may hold secrets, and decisions are logged.
+
+    ``images`` are (repository, tag or empty, digest).
+    """
 
     kind: str
     version: str
@@ -170,6 +201,7 @@ class ChangeFacts:
     digest: str | None = None
     reboot: str = "Never"
     privileged: bool = False
+    images: Sequence[tuple[str, str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +246,9 @@ class FleetFacts:
     protected: Sequence[str] = ()
     zones: Mapping[str, int] = field(default_factory=dict, hash=False)
     control_plane: int = 0
+    target: str = "node"
+    kinds: Mapping[str, int] = field(default_factory=dict, hash=False)
+    namespaces: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 def policy_input(
@@ -276,6 +311,21 @@ def _wave(wave: WaveFacts) -> dict[str, Any]:
         "targetsTotal": len(wave.targets),
         "protected": _names(wave.protected),
         "protectedTotal": len(wave.protected),
+        "workloads": [_workload(one) for one in sorted(wave.workloads, key=lambda one: one.name)[:MAX_WORKLOADS]],
+    }
+
+
+def _workload(one: WorkloadFacts) -> dict[str, Any]:
+    return {
+        "name": one.name,
+        "kind": one.kind,
+        "namespace": one.namespace,
+        "labels": dict(one.labels),
+        "strategy": one.strategy,
+        "replicas": one.replicas,
+        "paused": one.paused,
+        "owner": one.owner,
+        "images": [{"container": image.container, "old": image.old, "new": image.new} for image in one.images],
     }
 
 
@@ -300,6 +350,7 @@ def _change(change: ChangeFacts) -> dict[str, Any]:
         "digest": change.digest,
         "reboot": change.reboot,
         "privileged": change.privileged,
+        "images": [{"image": image, "tag": tag, "digest": digest} for image, tag, digest in change.images],
     }
 
 
@@ -333,7 +384,15 @@ def _fleet(fleet: FleetFacts) -> dict[str, Any]:
         "protectedTotal": len(fleet.protected),
         "zones": dict(fleet.zones),
         "controlPlane": fleet.control_plane,
+        "target": fleet.target,
+        "kinds": dict(fleet.kinds),
+        "namespaces": _most(fleet.namespaces),
     }
+
+
+def _most(counts: Mapping[str, int]) -> dict[str, int]:
+    """Give the largest counts, at most ``MAX_NAMES`` of them."""
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:MAX_NAMES])
 
 
 def _release(published_at: datetime | None, now: datetime) -> dict[str, Any]:

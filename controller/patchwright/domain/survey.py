@@ -83,7 +83,7 @@ def take(targets: Iterable[Target], kind: TargetKind, brief: Brief, state: Rollo
         stage = standing.stage
         uid = target.uid
         if uid in in_flight and stage not in TOUCHED and state.outcome is None:
-            lost[uid] = _stripped(in_flight[uid])
+            lost[uid] = _stripped(in_flight[uid], kind.remedy)
         in_flight.pop(uid, None)
         if uid in lost and stage not in TOUCHED:
             # Its record was taken away by hand: nobody knows what is on it, so it is not started again.
@@ -105,10 +105,10 @@ def _vanished(gone: Note) -> Note:
     return Note(gone.name, gone.uid, "Vanished", gone.wave, VANISHED, message[:NOTE_MESSAGE_KEPT], gone.since)
 
 
-def _stripped(gone: Note) -> Note:
+def _stripped(gone: Note, remedy: str) -> Note:
     message = (
         f"the annotation patchwright.dev/state of {gone.name} was removed or changed by hand while {gone.step}; "
-        "check what is on it and uncordon it"
+        f"{remedy}"
     )
     return Note(gone.name, gone.uid, "StateLost", gone.wave, "StateLost", message[:NOTE_MESSAGE_KEPT], gone.since)
 

@@ -1,8 +1,8 @@
 """What the engine knows of a target, whatever its kind.
 
-A kind of target (nodes today) brings how one is observed, changed, judged and restored, as a ``TargetKind``; the engine
-reads nothing but the ``Standing`` that it returns. The durable part is the ``Record``, which lives in one annotation on
-the target itself, so that it scales with the fleet and is written in the same request as what it records.
+A kind of target (nodes, workloads) brings how one is observed, changed, judged and restored, as a ``TargetKind``; the
+engine reads nothing but the ``Standing`` that it returns. The durable part is the ``Record``, which lives in one
+annotation on the target itself, so that it scales with the fleet and is written in the same request as what it records.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Standing:
     endings. ``settled`` says that a ``WORKING`` target can be turned round without breaking something half-way.
     ``failed`` stays true for a target that failed and was put back, ``unchanged`` says that the change was never begun
     on it: what went wrong there says nothing about the version, and giving it back is all there is to undo.
+    ``for_good`` says of a ``SKIPPED`` target that nobody has to wait for it.
     """
 
     stage: Stage
@@ -60,6 +61,7 @@ class Standing:
     failed: bool = False
     unchanged: bool = False
     seconds: float | None = None
+    for_good: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,9 +115,13 @@ class Brief:
 
 
 class TargetKind(Protocol):
-    """How one kind of target is patched. Every method is pure."""
+    """How one kind of target is patched. Every method is pure.
+
+    ``noun`` is what people call one; ``remedy`` is what a person does about one whose record was lost.
+    """
 
     noun: str
+    remedy: str
 
     def stand(self, target: Any, brief: Brief) -> Standing:
         """Say where the target stands and what goes on with it."""

@@ -54,7 +54,7 @@ def render(
     ``namespace`` is the operator's: these Jobs need privileges that no other namespace has to grant. ``previous`` is
     the change that was on the node before, for a script that wants to know.
     """
-    change = rollout.change
+    change = rollout.script
     what = _step(change, step)
     marks = {labels.ROLLOUT: rollout.uid, labels.NODE: labels.value(node.name), labels.STEP: step.value}
     notes = {labels.NODE: node.name, labels.NODE_UID: node.uid, "patchwright.dev/rollout-name": str(rollout.key)}
@@ -115,7 +115,7 @@ def _pod(change: ScriptChange, policy: PatchPolicy, *, node_name: str, container
         "restartPolicy": "Never",
         "automountServiceAccountToken": account is not None,
         "enableServiceLinks": False,
-        "tolerations": list(_tolerations(policy.target.tolerations)),
+        "tolerations": list(_tolerations(policy.nodes.tolerations)),
         "containers": [container],
     }
     if account is not None:
@@ -159,7 +159,7 @@ def _environment(rollout: PatchRollout, node: NodeRef, *, step: JobStep, previou
     return {
         "PATCHWRIGHT_NODE": node.name,
         "PATCHWRIGHT_STEP": step.value,
-        "PATCHWRIGHT_VERSION": rollout.change.version,
+        "PATCHWRIGHT_VERSION": rollout.script.version,
         "PATCHWRIGHT_CHANGE": rollout.change_id,
         "PATCHWRIGHT_PREVIOUS_CHANGE": previous or "",
         "PATCHWRIGHT_ROLLOUT": str(rollout.key),

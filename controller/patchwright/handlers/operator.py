@@ -121,7 +121,7 @@ class Operator:
             crew = Crew(self._caches, made)
             self._crew = crew
             feed = Feed(self._caches, crew)
-            watches = wiring.reflectors(await self._for_watches(stack), self._caches.fleet)
+            watches = wiring.reflectors(await self._for_watches(stack), self._caches)
             await _until_there(lambda: _prime(api, feed, watches))
             await crew.begin()
             self._leading = True
@@ -136,7 +136,7 @@ class Operator:
 
     async def _for_watches(self, stack: AsyncExitStack) -> KubeApi:
         """Open a client for what is watched: a watch holds its connection for as long as it lasts."""
-        api = await client.connect(self._settings.kubeconfig, user_agent=client.WATCH_AGENT, pool=8)
+        api = await client.connect(self._settings.kubeconfig, user_agent=client.WATCH_AGENT, pool=16)
         stack.push_async_callback(api.close)
         return api
 
@@ -185,14 +185,25 @@ class Crew:
         self._keys: dict[str, Key] = {}
         self._soon: asyncio.TimerHandle | None = None
         caches.fleet.on_change(self._fleet_changed)
+        caches.workloads.on_change(self._workload_changed)
         caches.rollouts.on_change(self._rollout_changed)
         caches.repositories.on_change(self.repositories.wake)
 
     def _fleet_changed(self, changed: Changed) -> None:
         uids = {changed.rollout_uid} if changed.rollout_uid else self._caches.fleet.rollouts_on(changed.node)
         for uid in uids:
-            if uid in self._keys:
-                self.rollouts.wake(self._keys[uid])
+            self._wake_at_work(uid)
+        self._wake_soon()
+
+    def _workload_changed(self, rollout_uid: str) -> None:
+        self._wake_at_work(rollout_uid)
+        self._wake_soon()
+
+    def _wake_at_work(self, uid: str) -> None:
+        if uid in self._keys:
+            self.rollouts.wake(self._keys[uid])
+
+    def _wake_soon(self) -> None:
         if self._soon is None:
             self._soon = asyncio.get_running_loop().call_later(SOON, self._wake_active)
 

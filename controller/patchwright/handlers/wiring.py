@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import Any
 
 from patchwright import errors, ports, source_ports
 from patchwright.adapters.git.credentials import credentials_from_secret, verification_from_secret
@@ -21,6 +23,9 @@ from patchwright.adapters.kube.reflector import Reflector
 from patchwright.adapters.kube.repositories import KubeRepositories, RepositoryCache
 from patchwright.adapters.kube.rollout_cache import RolloutCache
 from patchwright.adapters.kube.rollouts import KubeRollouts
+from patchwright.adapters.kube.workloads import KubeWorkloads
+from patchwright.adapters.kube.workloads_cache import WorkloadCache
+from patchwright.adapters.kube.workloads_projection import COLLECTIONS
 from patchwright.adapters.manifests.parse import parse_manifests
 from patchwright.adapters.metrics.registry import Metrics
 from patchwright.adapters.opa.builder import BundleBuilder
@@ -33,6 +38,8 @@ from patchwright.domain.policy import PolicyDecision, PolicyQuestion
 from patchwright.domain.sync import Manifest
 from patchwright.drivers import script
 from patchwright.handlers.settings import Settings
+
+Take = Callable[[Mapping[str, Any]], None]
 
 
 class UtcClock:
@@ -119,6 +126,7 @@ class Caches:
     """What the watches fill."""
 
     fleet: FleetCache
+    workloads: WorkloadCache
     rollouts: RolloutCache
     repositories: RepositoryCache
 
@@ -126,25 +134,47 @@ class Caches:
     def empty(cls, settings: Settings) -> Caches:
         """Give empty caches."""
         fleet = FleetCache(namespace=settings.namespace, own_node=settings.node_name)
-        return cls(fleet, RolloutCache(Wire()), RepositoryCache())
+        workloads = WorkloadCache(operator_namespace=settings.namespace, away=fleet.away)
+        return cls(fleet, workloads, RolloutCache(Wire()), RepositoryCache())
 
 
-def reflectors(api: KubeApi, cache: FleetCache) -> tuple[Reflector, ...]:
-    """Give what keeps nodes, our Jobs and their pods in the cache; never all pods: 20,000 of them are not ours."""
-    return (
-        Reflector(
-            api, "/api/v1/nodes",
-            take=cache.apply_node, gone=cache.remove_node, complete=lambda all_: cache.prune_nodes(all_.uids, all_.at),
+def reflectors(api: KubeApi, caches: Caches) -> tuple[Reflector, ...]:
+    """Give what keeps nodes, our Jobs, their pods and workloads in the caches.
+
+    Never all pods: 20,000 of them are not ours.
+    """
+    fleet, apps, mine = caches.fleet, caches.workloads, labels.ROLLOUT
+    made = partial(_reflector, api)
+    found = (
+        made("/api/v1/nodes", take=fleet.apply_node, gone=fleet.remove_node, prune=fleet.prune_nodes),
+        made("/apis/batch/v1/jobs", take=fleet.apply_job, gone=fleet.remove_job, prune=fleet.prune_jobs, selector=mine),
+        made("/api/v1/pods", take=fleet.apply_pod, gone=fleet.remove_pod, prune=fleet.prune_pods, selector=mine),
+        made(
+            "/api/v1/namespaces",
+            take=apps.apply_namespace,
+            gone=apps.remove_namespace,
+            prune=apps.prune_namespaces,
         ),
-        Reflector(
-            api, "/apis/batch/v1/jobs", selector=labels.ROLLOUT,
-            take=cache.apply_job, gone=cache.remove_job, complete=lambda all_: cache.prune_jobs(all_.uids, all_.at),
-        ),
-        Reflector(
-            api, "/api/v1/pods", selector=labels.ROLLOUT,
-            take=cache.apply_pod, gone=cache.remove_pod, complete=lambda all_: cache.prune_pods(all_.uids, all_.at),
-        ),
-    )  # fmt: skip
+    )
+    # What a list holds does not say its kind.
+    return found + tuple(
+        made(path, take=partial(apps.apply, kind), gone=partial(apps.remove, kind), prune=partial(apps.prune, kind))
+        for kind, path in COLLECTIONS.items()
+    )
+
+
+def _reflector(
+    api: KubeApi,
+    path: str,
+    *,
+    take: Take,
+    gone: Take,
+    prune: Callable[[frozenset[str], int], None],
+    selector: str = "",
+) -> Reflector:
+    return Reflector(
+        api, path, take=take, gone=gone, complete=lambda all_: prune(all_.uids, all_.at), selector=selector
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +185,7 @@ class Adapters:
     source_world: source_ports.SourceWorld
     policies: KubePolicies
     fleet: KubeFleet
+    workloads: KubeWorkloads
     rollouts: KubeRollouts
 
 
@@ -169,8 +200,11 @@ async def adapters(
     probes = Probes(api, clock, operator_namespace=settings.namespace)
     stack.push_async_callback(probes.close)
     fleet = KubeFleet(api, caches.fleet, drivers={"script": script.render})
+    workloads = KubeWorkloads(api, caches.workloads, away_since=caches.fleet.away_since)
     rollouts = KubeRollouts(api, caches.rollouts)
-    world = ports.World(rollouts, fleet, PinnedEngine(engine, server), probes, journal, clock)
+    world = ports.World(
+        rollouts, fleet, workloads, PinnedEngine(engine, server), probes, journal, clock, settings.namespace
+    )
     source_world = source_ports.SourceWorld(
         KubeRepositories(api, caches.repositories),
         Git(settings.git_cache),
@@ -180,4 +214,4 @@ async def adapters(
         clock,
         settings.namespace,
     )
-    return Adapters(world, source_world, KubePolicies(rollouts, caches.rollouts), fleet, rollouts)
+    return Adapters(world, source_world, KubePolicies(rollouts, caches.rollouts), fleet, workloads, rollouts)

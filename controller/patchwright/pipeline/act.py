@@ -15,13 +15,18 @@ from patchwright.domain.memory import FailedChange
 from patchwright.domain.nodes.record import Record
 from patchwright.domain.nodes.view import Eviction, EvictionAttempt, NodeView
 from patchwright.domain.snapshot import Batch, Snapshot
-from patchwright.pipeline import ask, tell
+from patchwright.domain.workloads.view import WorkloadView
+from patchwright.pipeline import ask, targets, tell
 from patchwright.pipeline.facts import Facts
+from patchwright.pipeline.workload_hands import WorkloadHands
 
 # As many requests under way at once; the API server's fairness queues do the rest.
 PARALLEL = 32
 DELETE_AGAIN = timedelta(seconds=30)
 BLOCKING = frozenset({Eviction.BLOCKED, Eviction.MISCONFIGURED, Eviction.REFUSED})
+
+
+Ref = actions.NodeRef | actions.WorkloadRef
 
 
 @dataclass(slots=True)
@@ -43,10 +48,14 @@ class Executor:
     facts: Facts
     report: Report = field(default_factory=Report)
     _views: dict[str, NodeView] = field(init=False)
+    _workloads: WorkloadHands = field(init=False)
 
     def __post_init__(self) -> None:
-        """Index the targets; nodes are the only kind yet."""
-        self._views = {target.uid: target for target in self.snapshot.targets if isinstance(target, NodeView)}
+        """Index the targets of each kind."""
+        found = self.snapshot.targets
+        self._views = {target.uid: target for target in found if isinstance(target, NodeView)}
+        views = {target.uid: target for target in found if isinstance(target, WorkloadView)}
+        self._workloads = WorkloadHands(self.world, self.facts, views)
 
     async def run(self, batches: Sequence[Batch]) -> Report:
         """Carry out every batch; a batch stops at its first failure, the others go on."""
@@ -58,9 +67,9 @@ class Executor:
 
     async def _batch(self, batch: Batch, limit: asyncio.Semaphore) -> None:
         async with limit:
-            if await self._in_order(batch) and isinstance(batch[-1], actions.ListPods):
+            if await self._in_order(batch) and isinstance(batch[-1], (actions.ListPods, actions.ListWorkloadPods)):
                 # Most nodes turn out to be empty: whoever is, need not wait for the listing of all the others.
-                await self._in_order(self._following(batch[-1]))
+                await self._in_order(self._following(_object(batch[-1])))
 
     async def _in_order(self, batch: Batch) -> bool:
         for action in batch:
@@ -68,16 +77,14 @@ class Executor:
                 return False
         return True
 
-    def _following(self, listed: actions.ListPods) -> Batch:
+    def _following(self, listed: Ref | None) -> Batch:
         # Looked at anew: the taint of the cordon has changed the node since the round began, and a write that names
         # an older version is refused.
-        now = self.world.fleet.nodes(self.snapshot.policy)
-        node = next((view for view in now if view.uid == listed.node.uid), None)
-        if node is None:
+        snapshot, uid = self.snapshot, listed.uid if listed else ""
+        seen = targets.one(self.world, snapshot.rollout, snapshot.policy, uid=uid, facts=self.facts)
+        if seen is None:
             return ()
-        facts = self.facts.node(node.uid)
-        seen = replace(node, pods=facts.pods, evictions=facts.evictions)
-        return engine.carry_on(replace(self.snapshot, now=self.world.clock.now()), seen)
+        return engine.carry_on(replace(snapshot, now=self.world.clock.now()), seen)
 
     async def _one(self, action: actions.Action) -> bool:
         if isinstance(action, actions.DeleteJobs) and not self._due(self.facts.jobs_deleted_at):
@@ -107,11 +114,12 @@ class Executor:
 
     async def _look_again(self, action: actions.Action) -> None:
         self.report.acted = True
-        node = getattr(action, "node", None)
-        if not isinstance(node, actions.NodeRef):
-            return
         try:
-            await self.world.fleet.refresh(node)
+            match _object(action):
+                case actions.NodeRef() as node:
+                    await self.world.fleet.refresh(node)
+                case actions.WorkloadRef() as workload:
+                    await self.world.workloads.refresh(workload)
         except errors.ClusterError as error:
             self._failed(error)
 
@@ -123,6 +131,15 @@ class Executor:
                 await self._pods(action)
             case actions.StartJob() | actions.DeleteJob() | actions.DeleteJobs():
                 await self._jobs(action)
+            case (
+                actions.SetImages()
+                | actions.RestoreImages()
+                | actions.MarkWorkload()
+                | actions.ReleaseWorkload()
+                | actions.ListWorkloadPods()
+                | actions.DeleteBadPod()
+            ):
+                await self._workloads.perform(action)
             case actions.AskPolicy():
                 self.facts.answer = await ask.ask(self.world.policy_engine, self.snapshot, action)
             case actions.Remember():
@@ -206,3 +223,9 @@ class Executor:
             action.change_id, action.version, str(self.case.key), action.reason, action.message, self.snapshot.now
         )
         await self.world.rollouts.remember(self.case, failed)
+
+
+def _object(action: actions.Action) -> Ref | None:
+    """Give the node or the workload that an action is about."""
+    found = getattr(action, "node", None) or getattr(action, "workload", None)
+    return found if isinstance(found, (actions.NodeRef, actions.WorkloadRef)) else None

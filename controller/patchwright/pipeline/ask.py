@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from typing import assert_never
 
 from patchwright import errors, ports
 from patchwright.domain import budget, gates, policy, selection, waves
 from patchwright.domain.actions import AskPolicy
-from patchwright.domain.model import PatchPolicy, Quantity
+from patchwright.domain.model import Change, ImagesChange, PatchPolicy, Quantity, ScriptChange
 from patchwright.domain.nodes.view import NodeView
 from patchwright.domain.snapshot import Snapshot
 from patchwright.domain.state import Plan, WavePolicy
+from patchwright.domain.targets import Target
+from patchwright.domain.workloads import images
+from patchwright.domain.workloads.view import WorkloadView
 
 PROTECTED_LABEL = "patchwright.dev/protected"
 ZONE_LABEL = "topology.kubernetes.io/zone"
@@ -28,17 +31,16 @@ async def ask(engine: ports.PolicyEngine, snapshot: Snapshot, action: AskPolicy)
 
 def question(snapshot: Snapshot, action: AskPolicy, *, revision: str) -> policy.PolicyQuestion:
     """Put the question for one wave, pinned to one revision."""
-    nodes: Sequence[NodeView] = snapshot.targets  # type: ignore[assignment]  # nodes are the only kind yet
     plan = snapshot.state.plan or _plan(snapshot)
     document = policy.policy_input(
         now=snapshot.now,
         stage=_stage(action.wave),
         rollout=_rollout(snapshot),
         policy=_policy(snapshot.policy),
-        fleet=_fleet(snapshot, nodes),
+        fleet=_fleet(snapshot),
         plan=[policy.StageFacts(wave.name, wave.size or 0) for wave in plan.waves],
         source_revision=revision,
-        wave=_wave(action, plan, nodes) if action.wave >= 0 else policy.NO_WAVE,
+        wave=_wave(snapshot, action, plan) if action.wave >= 0 else policy.NO_WAVE,
         published_at=snapshot.rollout.released_at,
     )
     return policy.PolicyQuestion(snapshot.policy.policy.package, document, revision)
@@ -56,31 +58,64 @@ def _stage(wave: int) -> policy.Stage:
     return policy.Stage.CANARY if wave == 0 else policy.Stage.WAVE
 
 
-def _wave(action: AskPolicy, plan: Plan, nodes: Sequence[NodeView]) -> policy.WaveFacts:
+def _wave(snapshot: Snapshot, action: AskPolicy, plan: Plan) -> policy.WaveFacts:
     names = frozenset(action.targets)
-    guarded = [node.name for node in nodes if node.name in names and _protected(node)]
-    return policy.WaveFacts(action.wave, plan.waves[action.wave].name, action.targets, guarded)
+    mine = [target for target in snapshot.targets if target.name in names]
+    guarded = [target.name for target in mine if _protected(target)]
+    views = [target for target in mine if isinstance(target, WorkloadView)]
+    # Sorted and cut before anything is put together: the last wave of a large fleet has thousands.
+    first = sorted(views, key=lambda view: view.name)[: policy.MAX_WORKLOADS]
+    facts = [_workload(view, snapshot.rollout.images) for view in first]
+    return policy.WaveFacts(action.wave, plan.waves[action.wave].name, action.targets, guarded, workloads=facts)
 
 
-def _protected(node: NodeView) -> bool:
-    return node.labels.get(PROTECTED_LABEL) == "true"
+def _workload(view: WorkloadView, change: ImagesChange) -> policy.WorkloadFacts:
+    outdated = images.outdated(change, view.images)
+    return policy.WorkloadFacts(
+        name=view.name,
+        kind=view.kind,
+        namespace=view.namespace,
+        strategy="Recreate" if view.recreate else "OnDelete" if view.on_delete else "RollingUpdate",
+        replicas=view.replicas,
+        paused=view.paused,
+        owner=view.owner or view.gitops,
+        images=[policy.ImageFacts(field.name, field.image, pin.wanted) for field, pin in outdated],
+        labels=view.labels,
+    )
+
+
+def _protected(target: Target) -> bool:
+    return target.labels.get(PROTECTED_LABEL) == "true"
 
 
 def _rollout(snapshot: Snapshot) -> policy.RolloutFacts:
     rollout = snapshot.rollout
-    change = rollout.change
-    digest = change.image.partition("@")[2] or None
     return policy.RolloutFacts(
         name=rollout.key.name,
         namespace=rollout.key.namespace,
         created_at=rollout.created_at,
-        change=policy.ChangeFacts(
-            "script", change.version, change.image, digest, reboot=change.reboot.value, privileged=change.privileged
-        ),
+        change=_change(rollout.change),
         labels=dict(rollout.labels),
         annotations=dict(rollout.annotations),
         advisories=rollout.advisories,
     )
+
+
+def _change(change: Change) -> policy.ChangeFacts:
+    match change:
+        case ScriptChange():
+            digest = change.image.partition("@")[2] or None
+            return policy.ChangeFacts(
+                "script", change.version, change.image, digest, reboot=change.reboot.value, privileged=change.privileged
+            )
+        case ImagesChange():
+            # Of one image the fields that a script has too, so that a rule about images holds for both.
+            only = change.images[0] if len(change.images) == 1 else None
+            pins = [(pin.image, pin.tag or "", pin.digest) for pin in change.images]
+            image, digest = (only.wanted, only.digest) if only else (None, None)
+            return policy.ChangeFacts("images", change.version, image, digest, images=pins)
+        case _ as never:
+            assert_never(never)
 
 
 def _policy(spec: PatchPolicy) -> policy.PolicyFacts:
@@ -104,15 +139,19 @@ def _quantity(quantity: Quantity) -> int | str:
     return str(quantity) if quantity.percent else quantity.value
 
 
-def _fleet(snapshot: Snapshot, nodes: Sequence[NodeView]) -> policy.FleetFacts:
-    counts = snapshot.state.counts
+def _fleet(snapshot: Snapshot) -> policy.FleetFacts:
+    counts, found = snapshot.state.counts, snapshot.targets
+    views = [target for target in found if isinstance(target, WorkloadView)]
     return policy.FleetFacts(
-        selected=len(nodes),
-        max_unavailable=budget.resolve(snapshot.policy.strategy.max_unavailable, len(nodes)),
+        selected=len(found),
+        max_unavailable=budget.resolve(snapshot.policy.strategy.max_unavailable, len(found)),
         updated=counts.updated,
-        unavailable=sum(not node.available for node in nodes),
+        unavailable=sum(not target.available for target in found),
         skipped=counts.skipped,
-        protected=[node.name for node in nodes if _protected(node)],
-        zones=Counter(node.labels[ZONE_LABEL] for node in nodes if ZONE_LABEL in node.labels),
-        control_plane=sum(node.control_plane for node in nodes),
+        protected=[target.name for target in found if _protected(target)],
+        zones=Counter(target.labels[ZONE_LABEL] for target in found if ZONE_LABEL in target.labels),
+        control_plane=sum(isinstance(target, NodeView) and target.control_plane for target in found),
+        target=snapshot.kind.noun,
+        kinds=Counter(view.kind for view in views),
+        namespaces=Counter(view.namespace for view in views),
     )

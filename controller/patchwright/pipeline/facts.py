@@ -10,6 +10,7 @@ from patchwright.domain.model import PatchPolicy
 from patchwright.domain.nodes.view import EvictionAttempt, PodList
 from patchwright.domain.state import RolloutState, WavePolicy
 from patchwright.domain.targets import Note
+from patchwright.domain.workloads.view import WorkloadPods
 
 
 @dataclass(slots=True)
@@ -22,7 +23,7 @@ class NodeFacts:
 
 @dataclass(slots=True)
 class Facts:
-    """The facts of one rollout; ``nodes`` is keyed by node UID.
+    """The facts of one rollout; ``nodes`` and ``workloads`` (what was seen of their pods) are keyed by UID.
 
     ``in_flight`` is what the last round found at work, ``None`` before the first: status may say so a second later, and
     a node that vanished in that second would not be missed.
@@ -30,6 +31,7 @@ class Facts:
 
     observing_since: datetime
     nodes: dict[str, NodeFacts] = field(default_factory=dict)
+    workloads: dict[str, WorkloadPods] = field(default_factory=dict)
     checks: dict[str, CheckState] = field(default_factory=dict)
     answer: WavePolicy | None = None
     last_policy: PatchPolicy | None = None

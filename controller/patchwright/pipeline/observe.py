@@ -9,13 +9,10 @@ from datetime import datetime
 from patchwright import ports
 from patchwright.domain.health import CheckState
 from patchwright.domain.model import PatchPolicy, PatchRollout
-from patchwright.domain.nodes.procedure import NodeKind
-from patchwright.domain.nodes.view import NodeView
 from patchwright.domain.snapshot import Snapshot
 from patchwright.domain.state import TERMINAL, RolloutState
+from patchwright.pipeline import targets
 from patchwright.pipeline.facts import Facts
-
-_KIND = NodeKind()
 
 
 def snapshot(
@@ -28,8 +25,8 @@ def snapshot(
         rollout=rollout,
         policy=policy,
         state=_state(case, facts),
-        kind=_KIND,
-        targets=_targets(world.fleet, rollout, policy, facts),
+        kind=targets.kind(rollout.change),
+        targets=targets.of(world, rollout, policy, facts=facts),
         checks=checks(policy, facts),
         answer=facts.answer,
         revision=world.policy_engine.revision(),
@@ -59,20 +56,6 @@ def checks(policy: PatchPolicy, facts: Facts) -> tuple[CheckState, ...]:
     return tuple(found)
 
 
-def _targets(fleet: ports.Fleet, rollout: PatchRollout, policy: PatchPolicy, facts: Facts) -> tuple[NodeView, ...]:
-    selected = fleet.nodes(policy)
-    names = {node.name for node in selected}
-    strays = tuple(node for node in fleet.marked(rollout.uid, policy) if node.name not in names)
-    return tuple(_with_facts(node, facts) for node in (*selected, *strays)) if facts.nodes else selected + strays
-
-
-def _with_facts(node: NodeView, facts: Facts) -> NodeView:
-    known = facts.nodes.get(node.uid)
-    if known is None:
-        return node
-    return replace(node, pods=known.pods, evictions=known.evictions)
-
-
 def _remembered(case: ports.Case, rollout: PatchRollout) -> str:
     failed = case.remembered
     if failed is None or rollout.retry or failed.rollout == str(case.key):
@@ -81,19 +64,22 @@ def _remembered(case: ports.Case, rollout: PatchRollout) -> str:
 
 
 def _conflict(world: ports.World, case: ports.Case, rollout: PatchRollout, policy: PatchPolicy) -> str:
-    """Say which older active rollout has some of the same nodes (L10); it goes first, whatever its policy."""
+    """Say which older active rollout has some of the same targets (L10); it goes first, whatever its policy."""
     if case.state.started_at is not None or case.state.phase in TERMINAL:
         return ""
+    if forbidden := targets.forbidden(world, policy):
+        return forbidden
     mine: set[str] | None = None
     for other in _older(world.rollouts, rollout):
         if other.policy is None:
             continue
         if mine is None:
-            mine = {node.name for node in world.fleet.nodes(policy)}
-        shared = sorted(mine.intersection(node.name for node in world.fleet.nodes(other.policy)))
+            mine = {target.name for target in targets.selected(world, policy)}
+        shared = sorted(mine.intersection(target.name for target in targets.selected(world, other.policy)))
         if shared:
             more = f" and {len(shared) - 1} more" if len(shared) > 1 else ""
-            return f"waits for rollout {other.key}, which has some of the same nodes ({shared[0]}{more})"
+            noun = targets.noun(policy)
+            return f"waits for rollout {other.key}, which has some of the same {noun}s ({shared[0]}{more})"
     return ""
 
 

@@ -11,8 +11,9 @@ from patchwright.domain import windows
 from patchwright.domain.memory import LastRollout, PolicyState
 from patchwright.domain.model import Key, PatchPolicy
 from patchwright.domain.state import TERMINAL, Condition
+from patchwright.pipeline import targets
 
-# Counts of nodes change with every autoscaling; nobody reads them more often than this.
+# Counts of targets change with every autoscaling; nobody reads them more often than this.
 EVERY = timedelta(seconds=30)
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
@@ -35,7 +36,8 @@ class PolicyReconciler:
         return EVERY
 
     def _state(self, case: ports.PolicyCase, policy: PatchPolicy) -> PolicyState:
-        selected = len(self._world.fleet.nodes(policy))
+        selected = len(targets.selected(self._world, policy))
+        forbidden = targets.forbidden(self._world, policy)
         rollouts = self._rollouts(policy.key)
         active = [found for found in rollouts if found.state.phase not in TERMINAL]
         begun = [found for found in active if found.state.started_at is not None]
@@ -47,7 +49,7 @@ class PolicyReconciler:
             active_rollout=first.key.name if first else "",
             last_rollout=_last(rollouts),
             next_window=windows.opening(policy.windows, now=self._world.clock.now()).next_at,
-            conditions=(_ready(policy, selected),),
+            conditions=_conditions(policy, selected, forbidden),
         )
 
     def _rollouts(self, policy: Key) -> list[ports.Case]:
@@ -67,13 +69,21 @@ def _last(rollouts: Sequence[ports.Case]) -> LastRollout | None:
     return LastRollout(case.key.name, case.state.phase, version, case.state.finished_at)
 
 
+def _conditions(policy: PatchPolicy, selected: int, forbidden: str) -> tuple[Condition, ...]:
+    if forbidden:
+        not_ready = Condition("Ready", "False", "NotAllowed", forbidden)
+        return (not_ready, Condition("Stalled", "True", "NotAllowed", forbidden))
+    return (_ready(policy, selected),)
+
+
 def _ready(policy: PatchPolicy, selected: int) -> Condition:
+    noun = targets.noun(policy)
     if policy.suspend:
-        return Condition("Ready", "False", "Suspended", "suspended by spec.suspend: no rollout starts a node")
+        return Condition("Ready", "False", "Suspended", f"suspended by spec.suspend: no rollout starts a {noun}")
     if not selected:
-        text = "target.nodes.selector matches no node; correct it, or label the nodes that are meant"
+        text = f"target.{noun}s.selector matches no {noun}; correct it, or label the {noun}s that are meant"
         return Condition("Ready", "False", "NothingSelected", text)
-    return Condition("Ready", "True", "Succeeded", f"selects {selected} nodes")
+    return Condition("Ready", "True", "Succeeded", f"selects {selected} {noun}s")
 
 
 def _faulty(case: ports.PolicyCase) -> PolicyState:

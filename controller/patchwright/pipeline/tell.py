@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from patchwright import ports
-from patchwright.domain.actions import NodeRef
+from patchwright.domain.actions import NodeRef, PodRef, WorkloadRef
 from patchwright.domain.nodes.record import Mark, Record
 from patchwright.domain.state import Phase, RolloutState
+from patchwright.domain.workloads import record as workloads
 
 WARNINGS = frozenset({Phase.ROLLING_BACK, Phase.ROLLED_BACK, Phase.FAILED, Phase.DENIED})
 # One event for a node that went well, and one for each thing that went wrong with it; the stages between are in status.
@@ -14,6 +15,13 @@ NODE_EVENTS = {
     Mark.FAILED: ("PatchFailed", "could not be patched", True),
     Mark.RESTORED: ("RolledBack", "put back", False),
     Mark.QUARANTINED: ("Quarantined", "given up and left cordoned for a person", True),
+}
+# The same for a workload, by its own stages.
+WORKLOAD_EVENTS = {
+    workloads.Mark.DONE: ("Patched", "patched", False),
+    workloads.Mark.FAILED: ("PatchFailed", "could not be patched", True),
+    workloads.Mark.RESTORED: ("RolledBack", "put back", False),
+    workloads.Mark.QUARANTINED: ("Quarantined", "given up and left as it is for a person", True),
 }
 
 
@@ -43,3 +51,20 @@ async def cordoned_again(journal: ports.Journal, ref: NodeRef, after: Record) ->
     """Tell whoever uncordoned a node in the middle of the work on it why his hand was not left alone."""
     text = f"somebody uncordoned it while rollout {after.rollout} is at work on it; cordoned again until that is done"
     await journal.node_event(ref, reason="CordonedAgain", message=text, warning=True)
+
+
+async def workload(journal: ports.Journal, ref: WorkloadRef, after: workloads.Record) -> None:
+    """Write an event for a workload that is done, failed, put back or given up."""
+    found = WORKLOAD_EVENTS.get(after.mark)
+    if found is None:
+        return
+    reason, words, warning = found
+    said = f": {after.message}" if after.message else ""
+    text = f"{words} by rollout {after.rollout}{said}"
+    await journal.workload_event(ref, reason=reason, message=text, warning=warning or after.failed)
+
+
+async def bad_pod(journal: ports.Journal, ref: WorkloadRef, pod: PodRef) -> None:
+    """Tell of a pod that was deleted to let its workload be put back."""
+    text = f"deleted pod {pod.namespace}/{pod.name}, which was not Ready on the images that are put back"
+    await journal.workload_event(ref, reason="BrokenPodDeleted", message=text, warning=True)

@@ -14,6 +14,7 @@ base := {
 		"targetsTotal": 0,
 		"protected": [],
 		"protectedTotal": 0,
+		"workloads": [],
 	},
 	"plan": [{"name": "canary", "size": 2}, {"name": "wave-1", "size": 8}, {"name": "wave-2", "size": 10}],
 	"rollout": {
@@ -29,6 +30,7 @@ base := {
 			"digest": null,
 			"reboot": "Never",
 			"privileged": true,
+			"images": [],
 		},
 		"advisories": ["DSA-5532-1"],
 	},
@@ -55,6 +57,9 @@ base := {
 		"protectedTotal": 0,
 		"zones": {"a": 10, "b": 10},
 		"controlPlane": 0,
+		"target": "node",
+		"kinds": {},
+		"namespaces": {},
 	},
 	"source": {"revision": "main@sha1:0123456789012345678901234567890123456789"},
 	"release": {"publishedAt": "2026-12-01T00:00:00Z", "ageDays": 2},
@@ -75,6 +80,19 @@ step(name, targets, protected) := but({
 		"protected": protected,
 		"protectedTotal": count(protected),
 	},
+})
+
+# The document of a rollout of images over Deployments in two namespaces.
+images := but({
+	"rollout": {"change": {
+		"kind": "images",
+		"version": "api:1.4.3",
+		"image": "ghcr.io/acme/api:1.4.3@sha256:12",
+		"digest": "sha256:12",
+		"privileged": false,
+		"images": [{"image": "ghcr.io/acme/api", "tag": "1.4.3", "digest": "sha256:12"}],
+	}},
+	"fleet": {"target": "workload", "kinds": {"Deployment": 20}, "namespaces": {"shop": 15, "pay": 5}},
 })
 
 test_a_step_replaces_the_empty_wave if step("wave-1", ["n1"], []).wave.size == 1

@@ -38,3 +38,8 @@ test_a_digest_can_be_required if {
 	count(found({}, {"requireDigest": true})) == 1
 	count(found({}, {"requireDigest": false})) == 0
 }
+
+test_images_are_pinned_by_digest_whatever_their_tag_is_called if {
+	document := object.union(fixture.images, {"rollout": {"change": {"version": "api:1.x", "image": "ghcr.io/acme/api:1.x@sha256:12"}}})
+	count(pinned_versions.deny) == 0 with input as document with data.patchwright.parameters as {}
+}

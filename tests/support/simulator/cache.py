@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 
 from patchwright.domain.model import Key
 from support.simulator.server import Change, Server
-from support.simulator.things import Job, Kind, Node, Pod, Policy, Rollout, Thing
+from support.simulator.things import Job, Kind, Node, Pod, Policy, Rollout, Thing, Workload
 
-N = TypeVar("N", Node, Job, Pod, Rollout, Policy)
-KINDS: tuple[Kind, ...] = (Node, Job, Rollout, Policy)
+N = TypeVar("N", Node, Job, Pod, Workload, Rollout, Policy)
+KINDS: tuple[Kind, ...] = (Node, Job, Workload, Rollout, Policy)
 
 
 class Cache:

@@ -13,20 +13,22 @@ from patchwright.domain import changes
 from patchwright.domain.actions import JobStep
 from patchwright.domain.health import Finding
 from patchwright.domain.memory import FailedChange
-from patchwright.domain.model import Key, NodeTarget, PatchPolicy, PatchRollout, ScriptChange, Step
+from patchwright.domain.model import Change, Key, NodeTarget, PatchPolicy, PatchRollout, ScriptChange, Step
 from patchwright.domain.state import TERMINAL, RolloutState
 from support.simulator import cache, laws, loop, outside, process
 from support.simulator.calls import Fault, Wire
+from support.simulator.deployments import Deployed, Deployments, Fate, well
 from support.simulator.hardware import Hardware, Script, smooth
 from support.simulator.laws.violation import Violation
 from support.simulator.process import Process
-from support.simulator.server import Change, Server
+from support.simulator.server import Change as Written
+from support.simulator.server import Server
 from support.simulator.taints import Tainter
-from support.simulator.things import ZONE, Job, Node, Policy, Rollout
+from support.simulator.things import ZONE, Job, Node, Policy, Rollout, Workload
 from support.simulator.workloads import App, Workloads
 
 PEOPLE = "people"
-SPACE = "patchwright"
+SPACE = process.NAMESPACE
 POLICY = PatchPolicy(Key(SPACE, "kernel"), "policy-uid", 1, NodeTarget())
 CHANGE = ScriptChange(
     "1.1", "registry.example/patch:1.1", Step(("apply",)), verify=Step(("verify",)), rollback=Step(("rollback",))
@@ -44,8 +46,10 @@ class Scenario:
     nodes: int = 20
     zones: int = 4
     policy: PatchPolicy = POLICY
-    change: ScriptChange = CHANGE
+    change: Change = CHANGE
     script: Script = smooth
+    shops: tuple[Deployed, ...] = ()
+    fate: Fate = well
     apps: tuple[App, ...] = ()
     verdict: outside.Verdict = outside.allow
     trouble: Callable[[], errors.PolicyError | None] = lambda: None
@@ -84,6 +88,7 @@ class Cluster:
         self.own_node = scenario.own_node
         self.hardware = Hardware(self.server, scenario.script, self.version_of)
         self.workloads = Workloads(self.server, scenario.apps, Random(self.random.random()), overload=scenario.overload)
+        self.deployments = Deployments(self.server, scenario.fate)
         self.opa = outside.Opa(scenario.verdict, trouble=scenario.trouble)
         self.prober = outside.Prober(self._look, scenario.away)
         self.journal = outside.Journal()
@@ -112,10 +117,13 @@ class Cluster:
         for number in range(1, self.scenario.nodes + 1):
             self.add_node(number, control_plane=number <= self.scenario.control_planes)
         self.workloads.settle()
+        for each in self.scenario.shops:
+            self.deployments.create(each)
         self.server.create(PEOPLE, Policy(self.scenario.policy))
         self.ask_for("kernel-1", self.scenario.change)
         self.server.listen(self._watch)
         self.server.listen(Tainter(self.server, self._taint_delay()).see)
+        self.server.listen(self.deployments.see)
         self.server.listen(self.laws.see)
         self.built()
 
@@ -131,7 +139,7 @@ class Cluster:
         node = Node(f"node-{number:02d}", uid, labels={ZONE: zone, **labels}, control_plane=control_plane)
         return self.server.create(PEOPLE, node)
 
-    def ask_for(self, name: str, change: ScriptChange, **fields: object) -> Rollout:
+    def ask_for(self, name: str, change: Change, **fields: object) -> Rollout:
         """Create a rollout."""
         uid = self.server.uid("rollout")
         self.versions[uid] = change.version
@@ -146,7 +154,7 @@ class Cluster:
         )
         return self.server.create(PEOPLE, Rollout(replace(spec, **fields)))  # type: ignore[arg-type]  # its own fields
 
-    def _watch(self, change: Change) -> None:
+    def _watch(self, change: Written) -> None:
         if change.kind is Node and change.after is None:
             self.workloads.node_gone(change.before.name)
             self.hardware.node_gone(change.before)
@@ -235,6 +243,8 @@ class Cluster:
         return Result(
             states={rollout.key.name: rollout.state for rollout in self.server.all(Rollout)},
             disks={node.name: self.hardware.disk(node.uid) for node in self.server.all(Node)},
+            images={each.key: each.image for each in self.server.all(Workload)},
+            served={each.key: self.deployments.served(each) for each in self.server.all(Workload)},
             cordoned=frozenset(node.name for node in self.server.all(Node) if node.unschedulable),
             jobs=sum(1 for _ in self.server.all(Job)),
             calls=self.processes[0].wire.sent,
@@ -260,6 +270,8 @@ class Result:
 
     states: dict[str, RolloutState]
     disks: dict[str, str]
+    images: dict[str, str]
+    served: dict[str, frozenset[str]]
     cordoned: frozenset[str]
     jobs: int
     calls: int

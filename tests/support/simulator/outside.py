@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from patchwright import errors
-from patchwright.domain.actions import NodeRef
+from patchwright.domain.actions import NodeRef, WorkloadRef
 from patchwright.domain.health import Finding, Measurement, unmade
 from patchwright.domain.model import HealthCheck, Key
 from patchwright.domain.nodes.view import EvictionAttempt
@@ -128,6 +128,9 @@ class Journal:
 
     async def node_event(self, node: NodeRef, *, reason: str, message: str, warning: bool = False) -> None:
         self._tell(Event(loop.now(), node.name, reason, message, warning))
+
+    async def workload_event(self, workload: WorkloadRef, *, reason: str, message: str, warning: bool = False) -> None:
+        self._tell(Event(loop.now(), str(workload), reason, message, warning))
 
     def _tell(self, event: Event) -> None:
         self.events.append(event)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from patchwright.domain.model import Key, PatchPolicy, PatchRollout, Quantity
+from patchwright.domain.model import Change, ImagesChange, Key, PatchPolicy, PatchRollout, Quantity, ScriptChange
 from patchwright.domain.nodes import marks
 from patchwright.domain.state import TERMINAL
 from patchwright.domain.targets import STATE_ANNOTATION
@@ -133,8 +133,7 @@ class People:
         """Ask for a newer change, once."""
         key = Key(self.cluster.scenario.policy.key.namespace, name)
         if self.cluster.server.get(Rollout, key) is None:
-            change = self.cluster.scenario.change
-            self.cluster.ask_for(name, replace(change, version="1.2", image="registry.example/patch:1.2"))
+            self.cluster.ask_for(name, _newer(self.cluster.scenario.change))
 
     def another_policy(self, name: str) -> None:
         """Create a second policy for the same nodes."""
@@ -167,3 +166,9 @@ class People:
             self.cluster.server.update(
                 ACTOR, node, labels=labels, annotations=notes, unschedulable=node.unschedulable and ours, foreign=""
             )
+
+
+def _newer(change: Change) -> Change:
+    if isinstance(change, ScriptChange):
+        return replace(change, version="1.2", image="registry.example/patch:1.2")
+    return ImagesChange(tuple(replace(pin, tag="1.2", digest=f"sha256:{'2' * 64}") for pin in change.images))

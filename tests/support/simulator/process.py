@@ -17,11 +17,14 @@ from support.simulator.fleet import Fleet
 from support.simulator.outside import Clock
 from support.simulator.rollouts import Rollouts
 from support.simulator.server import Change
+from support.simulator.shop import Shop
 from support.simulator.things import Job, Node, Rollout
 
 if TYPE_CHECKING:
     from support.simulator.cluster import Cluster
 
+# Where the operator runs, and its policies are: they may target anything.
+NAMESPACE = "patchwright"
 # The runner's: events come in bursts, and this long they are gathered before the next round.
 GAP = 0.02
 # As many rounds without the clock moving at all are no rounds but a loop.
@@ -45,7 +48,10 @@ class Process:
             cluster.server, self.cache, wire, cluster.hardware, cluster.workloads, own_node=cluster.own_node
         )
         rollouts = Rollouts(cluster.server, self.cache, wire)
-        self.world = ports.World(rollouts, self.fleet, cluster.opa, cluster.prober, cluster.journal, Clock())
+        shop = Shop(cluster.server, self.cache, wire, cluster.deployments)
+        self.world = ports.World(
+            rollouts, self.fleet, shop, cluster.opa, cluster.prober, cluster.journal, Clock(), NAMESPACE
+        )
         self.reconciler = Reconciler(self.world)
         self.rounds = 0
         self.failure: BaseException | None = None

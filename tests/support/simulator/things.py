@@ -15,6 +15,8 @@ from patchwright.domain.nodes.record import Record, RecordError, decode
 from patchwright.domain.nodes.view import Outcome, Owner
 from patchwright.domain.state import RolloutState
 from patchwright.domain.targets import STATE_ANNOTATION
+from patchwright.domain.workloads import record as workloads
+from patchwright.domain.workloads.record import Record as WorkloadRecord
 
 ZONE = "topology.kubernetes.io/zone"
 
@@ -106,6 +108,74 @@ class Pod:
 
 
 @dataclass(frozen=True, slots=True)
+class Workload:
+    """A Deployment (or another kind) with the images of its containers, in their order, and what its controller says.
+
+    Its pods are the controller's (``deployments``): no operator watches them.
+    """
+
+    namespace: str
+    name: str
+    uid: str
+    images: tuple[tuple[str, str], ...]
+    kind: str = "Deployment"
+    replicas: int = 3
+    version: int = 0
+    generation: int = 1
+    observed: int = 0
+    labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    present: int = 0
+    updated: int = 0
+    ready: int = 0
+    revision: str = ""
+    paused: bool = False
+    recreate: bool = False
+    owner: str = ""
+    gitops: str = ""
+
+    @property
+    def key(self) -> str:
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def told(self) -> str:
+        """The name by which the operator speaks of it."""
+        return f"{self.kind} {self.key}"
+
+    @property
+    def image(self) -> str:
+        """The image of its first container."""
+        return self.images[0][1]
+
+    @property
+    def settled(self) -> bool:
+        """Whether every pod is of its template and Ready."""
+        if self.kind == "CronJob":
+            return True
+        counts = (self.present, self.updated, self.ready)
+        return self.observed >= self.generation and all(count == self.replicas for count in counts)
+
+    @property
+    def record(self) -> WorkloadRecord | None:
+        return _read_workload(self.annotations.get(STATE_ANNOTATION))[0]
+
+    @property
+    def fault(self) -> str:
+        return _read_workload(self.annotations.get(STATE_ANNOTATION))[1]
+
+
+@cache
+def _read_workload(text: str | None) -> tuple[WorkloadRecord | None, str]:
+    if text is None:
+        return None, ""
+    try:
+        return workloads.decode(text), ""
+    except workloads.RecordError as error:
+        return None, str(error)
+
+
+@dataclass(frozen=True, slots=True)
 class Rollout:
     spec: PatchRollout
     state: RolloutState = field(default_factory=RolloutState)
@@ -137,5 +207,5 @@ class Policy:
         return self.spec.uid
 
 
-Thing: TypeAlias = Node | Job | Pod | Rollout | Policy
-Kind: TypeAlias = type[Node] | type[Job] | type[Pod] | type[Rollout] | type[Policy]
+Thing: TypeAlias = Node | Job | Pod | Workload | Rollout | Policy
+Kind: TypeAlias = type[Node] | type[Job] | type[Pod] | type[Workload] | type[Rollout] | type[Policy]

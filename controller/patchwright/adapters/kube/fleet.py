@@ -15,7 +15,7 @@ from patchwright.adapters.kube.lists import PAGE
 from patchwright.adapters.kube.pods import Controller, controller, project
 from patchwright.adapters.kube.projection import Lens
 from patchwright.domain.actions import JobStep, NodeRef, PodRef
-from patchwright.domain.model import PatchPolicy, PatchRollout
+from patchwright.domain.model import NodeTarget, PatchPolicy, PatchRollout
 from patchwright.domain.nodes import labels as own
 from patchwright.domain.nodes.record import Record, encode
 from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList
@@ -62,6 +62,8 @@ class KubeFleet:
 
     def nodes(self, policy: PatchPolicy) -> tuple[NodeView, ...]:
         """Give the nodes that the policy selects, as they look to it, with the Jobs of whoever has claimed them."""
+        if not isinstance(policy.target, NodeTarget):
+            return ()
         return self._cache.nodes(self._lens(policy))
 
     def marked(self, rollout_uid: str, policy: PatchPolicy) -> tuple[NodeView, ...]:
@@ -74,7 +76,7 @@ class KubeFleet:
 
     def _lens(self, policy: PatchPolicy) -> Lens:
         topology = policy.strategy.topology_key or projection.ZONE
-        return Lens(policy.key.name, policy.target.selector, topology, self._cache.own_node)
+        return Lens(policy.key.name, policy.nodes.selector, topology, self._cache.own_node)
 
     async def refresh(self, node: NodeRef) -> None:
         """Read one node past the cache."""
@@ -193,9 +195,9 @@ class KubeFleet:
             raise errors.Conflict(
                 f"Job {name}: the rollout or its policy is gone or faulty, so there is nothing to run"
             )
-        render = self._drivers.get(case.policy.target.driver)
+        render = self._drivers.get(case.policy.nodes.driver)
         if render is None:
-            raise errors.Denied(f"Job {name}: there is no driver {case.policy.target.driver}", reason="UnknownDriver")
+            raise errors.Denied(f"Job {name}: there is no driver {case.policy.nodes.driver}", reason="UnknownDriver")
         known = self._cache.node(node.name)
         previous = known.record.previous if known and known.record else None
         namespace = self._cache.namespace

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 
 from patchwright.adapters.kube import jobs, projection
@@ -203,6 +204,17 @@ class FleetCache:
     def node_names(self) -> Iterable[str]:
         """Give the names of all nodes."""
         return (facts.name for facts in self._nodes)
+
+    def away(self) -> int:
+        """Count the nodes that are NotReady."""
+        return sum(not facts.ready for facts in self._nodes)
+
+    def away_since(self, name: str) -> datetime | None:
+        """Give since when a node is NotReady, ``None`` while it is Ready; one that is gone is away since ever."""
+        facts = self._nodes.get(name)
+        if facts is None:
+            return jobs.EPOCH
+        return None if facts.ready else facts.ready_since or jobs.EPOCH
 
     def rollouts_on(self, node: str) -> set[str]:
         """Give the rollouts (by UID) that have a record or a Job on a node, to wake them."""

@@ -14,7 +14,7 @@ from uuid import uuid4
 
 from patchwright import errors
 from patchwright.adapters.kube.client import MERGE_PATCH, KubeApi
-from patchwright.domain.actions import NodeRef
+from patchwright.domain.actions import NodeRef, WorkloadRef
 from patchwright.domain.model import Key
 from patchwright.domain.nodes.view import EvictionAttempt
 from patchwright.domain.state import RolloutState
@@ -130,6 +130,18 @@ class KubeJournal:
         """Write an Event on a node; the namespace ``default`` is where events of cluster-scoped objects belong."""
         regarding = (("apiVersion", "v1"), ("kind", "Node"), ("name", node.name), ("uid", node.uid))
         self._say(Note("default", regarding, reason, _cut(message), warning))
+
+    async def workload_event(self, workload: WorkloadRef, *, reason: str, message: str, warning: bool = False) -> None:
+        """Write an Event on a workload, in its own namespace."""
+        group = "batch/v1" if workload.kind == "CronJob" else "apps/v1"
+        regarding = (
+            ("apiVersion", group),
+            ("kind", workload.kind),
+            ("namespace", workload.namespace),
+            ("name", workload.name),
+            ("uid", workload.uid),
+        )
+        self._say(Note(workload.namespace, regarding, reason, _cut(message), warning))
 
     def _say(self, note: Note) -> None:
         try:

@@ -144,7 +144,7 @@ def _reboot(
 
     Ready alone is stale for most of a minute after power-off; only a new boot ID with Ready is a proof.
     """
-    wants = brief.rollout.change.reboot
+    wants = brief.rollout.script.reboot
     asked = result.parse(job.termination if job else None).reboot_required
     due = wants is Reboot.ALWAYS or (wants is Reboot.WHEN_REQUESTED and asked is True)
     if due and node.boot_id == record.boot_id:
@@ -164,14 +164,14 @@ def _reboot(
 
 def _verify(node: NodeView, record: Record, brief: Brief, *, give_up: GiveUp) -> Standing:
     job = node.jobs.get(JobStep.VERIFY)
-    if brief.rollout.change.verify is not None:
+    if brief.rollout.script.verify is not None:
         if job is None:
             return _create(node, record, brief, step=JobStep.VERIFY, stage=Stage.WORKING, give_up=give_up)
         if pending := _pending(record, brief, job=job, give_up=give_up):
             return pending
     last = job or node.jobs.get(JobStep.APPLY)
     said = result.parse(last.termination if last else None)
-    wanted = brief.rollout.change.version
+    wanted = brief.rollout.script.version
     if said.version is not None and said.version != wanted:
         # A changed boot ID with the old version: the system took itself back (omni#1552, brupop#123).
         text = f"it reports version {said.version}, not {wanted}"
@@ -185,7 +185,7 @@ def _verify(node: NodeView, record: Record, brief: Brief, *, give_up: GiveUp) ->
 def _unsaid(node: NodeView, brief: Brief) -> str:
     """Warn of a script that was to say whether a reboot is due, and did not: that is taken for no (kured#976)."""
     job = node.jobs.get(JobStep.APPLY)
-    if brief.rollout.change.reboot is not Reboot.WHEN_REQUESTED or job is None:
+    if brief.rollout.script.reboot is not Reboot.WHEN_REQUESTED or job is None:
         return ""
     if result.parse(job.termination).reboot_required is not None:
         return ""

@@ -13,6 +13,7 @@ from typing import assert_never
 
 from patchwright.domain.actions import Action, Cordon, DeleteJob, JobStep, Uncordon
 from patchwright.domain.actions import Mark as WriteRecord
+from patchwright.domain.model import NodeTarget
 from patchwright.domain.nodes import draining, jobs, marks
 from patchwright.domain.nodes.record import Mark, Record
 from patchwright.domain.nodes.view import JobView, NodeView
@@ -26,6 +27,7 @@ class NodeKind:
     """How nodes are patched; implements ``domain.targets.TargetKind``."""
 
     noun = "node"
+    remedy = "check what is on it and uncordon it"
 
     def stand(self, target: NodeView, brief: Brief) -> Standing:
         """Say where a node stands and what goes on with it."""
@@ -63,7 +65,7 @@ class NodeKind:
             return _stop(target, record, running)
         if not brief.policy.rollback.enabled:
             return (marks.quarantine(target, record, brief, "RollbackDisabled", "rollback is disabled by the policy"),)
-        if brief.rollout.change.rollback is None:
+        if brief.rollout.script.rollback is None:
             text = "the change has no rollback step, and the policy had rollback disabled when it began"
             return (marks.quarantine(target, record, brief, "RollbackImpossible", text),)
         return _turn_back(target, record, brief)
@@ -82,7 +84,12 @@ class NodeKind:
 
     def refusal(self, brief: Brief) -> tuple[str, str] | None:
         """Refuse a change that could not be put back though the policy promises it (L4)."""
-        if brief.policy.rollback.enabled and brief.rollout.change.rollback is None:
+        if not isinstance(brief.policy.target, NodeTarget):
+            return "WrongTarget", (
+                f"policy {brief.policy.key.name} targets workloads, and spec.change.script is for nodes: "
+                "name a policy that targets nodes, or change images"
+            )
+        if brief.policy.rollback.enabled and brief.rollout.script.rollback is None:
             return "RollbackImpossible", (
                 "spec.change.script has no rollback step, but the policy's rollback.enabled is true: "
                 "give the change a rollback step, or set rollback.enabled to false in the policy"

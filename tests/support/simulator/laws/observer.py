@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from support.simulator import loop
-from support.simulator.laws import hands, starts, told
+from support.simulator.laws import hands, images, starts, told
 from support.simulator.laws.base import Law
 from support.simulator.laws.violation import Violation
 from support.simulator.server import Change
@@ -26,6 +26,7 @@ LAWS: tuple[type[Law], ...] = (
     hands.OneWriter,
     told.Told,
     hands.Again,
+    *images.LAWS,
 )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from patchwright.domain.endings import BLAMED
-from patchwright.domain.model import Key
+from patchwright.domain.model import ImagesChange, Key
 from patchwright.domain.nodes.record import Mark, Record
 from patchwright.domain.state import TERMINAL, Phase, RolloutState
 from support.simulator.laws.base import Law
 from support.simulator.server import OPERATOR, Change
-from support.simulator.things import Job, Node, Policy, Rollout
+from support.simulator.things import Job, Node, Policy, Rollout, Workload
 
 STALLED = frozenset({Phase.FAILED, Phase.ROLLED_BACK, Phase.DENIED})
 
@@ -119,6 +119,9 @@ class Told(Law):
         if rollout.state.phase is not Phase.SUCCEEDED or self.cluster.people_acted:
             return
         done = sum(rollout.spec.change_id in node.labels.values() for node in self.nodes())
+        if isinstance(rollout.spec.change, ImagesChange):
+            wanted = {pin.digest for pin in rollout.spec.change.images}
+            done = sum(each.image.partition("@")[2] in wanted for each in self.cluster.server.all(Workload))
         if rollout.state.counts.updated != done:
             yield f"{rollout.key} counts {rollout.state.counts.updated} updated, and {done} are"
 

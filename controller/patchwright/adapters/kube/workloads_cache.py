@@ -1,0 +1,194 @@
+"""What the watches and our own writes say of workloads and of namespaces; every method is plain and quick."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from patchwright.adapters.kube import workloads_projection as projection
+from patchwright.adapters.kube.versions import Store
+from patchwright.adapters.kube.workloads_projection import WorkloadFacts
+from patchwright.domain import selection
+from patchwright.domain.model import PatchPolicy, WorkloadTarget
+from patchwright.domain.workloads import images
+from patchwright.domain.workloads.view import WorkloadView
+
+# Views hold little that the facts do not, but 1,000 of them for each policy add up.
+_VIEWS_KEPT = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Namespace:
+    """A namespace's labels, for the selectors of policies."""
+
+    uid: str
+    resource_version: str = field(compare=False)
+    labels: Mapping[str, str] = field(hash=False)
+
+
+@dataclass(slots=True)
+class _Seen:
+    """What was made of a workload for one policy, and of what."""
+
+    facts: WorkloadFacts
+    away: int
+    view: WorkloadView
+
+
+Listener = Callable[[str], None]
+_Views = OrderedDict[PatchPolicy, dict[str, _Seen]]
+
+
+class WorkloadCache:
+    """Workloads of the four kinds, and the labels of namespaces.
+
+    ``operator_namespace`` is where policies may select other namespaces than their own; ``away`` counts the nodes that
+    are NotReady.
+    """
+
+    def __init__(self, *, operator_namespace: str, away: Callable[[], int] = lambda: 0) -> None:
+        self.operator_namespace = operator_namespace
+        self._away = away
+        self._workloads: Store[WorkloadFacts] = Store()
+        self._namespaces: Store[Namespace] = Store()
+        self._marked: dict[str, set[str]] = {}
+        self._views: _Views = OrderedDict()
+        self._listeners: list[Listener] = []
+
+    def on_change(self, listener: Listener) -> None:
+        """Have ``listener`` called with the UID of the rollout at work on what changed, empty when none is."""
+        self._listeners.append(listener)
+
+    # --- what the watches say -------------------------------------------------------------------------------------
+
+    def apply(self, kind: str, raw: Mapping[str, Any]) -> None:
+        """Take in a workload as it was read, watched or answered."""
+        metadata = raw["metadata"]
+        key = _key(kind, metadata)
+        if not self._workloads.news(key, metadata["uid"], metadata["resourceVersion"]):
+            return
+        facts = projection.project(kind, raw)
+        before = self._workloads.put(key, facts)
+        if before != facts:
+            self._remark(key, before, facts)
+
+    def remove(self, kind: str, raw: Mapping[str, Any]) -> None:
+        """Take in that a workload was deleted."""
+        metadata = raw["metadata"]
+        self.forget(_key(kind, metadata), metadata["uid"])
+
+    def forget(self, key: str, uid: str) -> None:
+        """Drop a workload that is gone; one of the same name with another UID stays."""
+        gone = self._workloads.drop(key, uid)
+        if gone is not None:
+            self._remark(key, gone, None)
+
+    def apply_namespace(self, raw: Mapping[str, Any]) -> None:
+        """Take in a namespace."""
+        metadata = raw["metadata"]
+        name = metadata["name"]
+        if self._namespaces.news(name, metadata["uid"], metadata["resourceVersion"]):
+            labels = metadata.get("labels") or {}
+            before = self._namespaces.put(name, Namespace(metadata["uid"], metadata["resourceVersion"], labels))
+            if before is None or before.labels != labels:
+                self._tell("")
+
+    def remove_namespace(self, raw: Mapping[str, Any]) -> None:
+        """Take in that a namespace was deleted."""
+        self._namespaces.drop(raw["metadata"]["name"], raw["metadata"]["uid"])
+
+    def prune(self, kind: str, uids: frozenset[str], at: int) -> None:
+        """Drop the workloads of a kind that a complete list does not hold any more."""
+        for key, facts in self._workloads.prune(lambda _, each: each.kind != kind or each.uid in uids, at):
+            self._remark(key, facts, None)
+
+    def prune_namespaces(self, uids: frozenset[str], at: int) -> None:
+        """Drop the namespaces that a complete list does not hold any more."""
+        self._namespaces.prune(lambda _, each: each.uid in uids, at)
+
+    # --- what the engine asks -------------------------------------------------------------------------------------
+
+    def selected(self, policy: PatchPolicy) -> tuple[WorkloadView, ...]:
+        """Give the workloads that a policy selects and that run an image it covers."""
+        target = policy.target
+        if not isinstance(target, WorkloadTarget):
+            return ()
+        there = self._spaces(policy, target)
+        found = (facts for facts in self._workloads if facts.namespace in there and _wanted(facts, target))
+        return self._through(policy, found)
+
+    def marked(self, rollout_uid: str, policy: PatchPolicy) -> tuple[WorkloadView, ...]:
+        """Give the workloads that carry a rollout's record, in order of names, selected or not."""
+        keys = sorted(self._marked.get(rollout_uid, ()))
+        found = (self._workloads.get(key) for key in keys)
+        return self._through(policy, (facts for facts in found if facts is not None))
+
+    def get(self, kind: str, namespace: str, name: str) -> WorkloadFacts | None:
+        """Give what is known of one workload."""
+        return self._workloads.get(f"{kind}/{namespace}/{name}")
+
+    def rollouts_at_work(self) -> list[str]:
+        """Give the UIDs of the rollouts whose records are on workloads."""
+        return sorted(self._marked)
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+
+    def _spaces(self, policy: PatchPolicy, target: WorkloadTarget) -> frozenset[str]:
+        """Give the namespaces that a policy reaches: its own, or the operator's policies those that they select."""
+        if target.namespaces is None or policy.key.namespace != self.operator_namespace:
+            return frozenset({policy.key.namespace})
+        selector = target.namespaces
+        return frozenset(name for name, space in self._namespaces.items() if selection.matches(selector, space.labels))
+
+    def _through(self, policy: PatchPolicy, found: Iterable[WorkloadFacts]) -> tuple[WorkloadView, ...]:
+        """Look at workloads through a policy; a view is made again only when its workload has changed."""
+        views = self._views.setdefault(policy, {})
+        self._views.move_to_end(policy)
+        while len(self._views) > _VIEWS_KEPT:
+            self._views.popitem(last=False)
+        away = self._away()
+        return tuple(self._view(facts, policy, views, away=away) for facts in found)
+
+    def _view(self, facts: WorkloadFacts, policy: PatchPolicy, views: dict[str, _Seen], *, away: int) -> WorkloadView:
+        seen = views.get(facts.key)
+        if seen is None or seen.facts is not facts or seen.away != away:
+            made = projection.view(facts, policy, operator_namespace=self.operator_namespace, away=away)
+            seen = views[facts.key] = _Seen(facts, away, made)
+        return seen.view
+
+    def _remark(self, key: str, before: WorkloadFacts | None, after: WorkloadFacts | None) -> None:
+        old = before.record.rollout_uid if before and before.record else ""
+        new = after.record.rollout_uid if after and after.record else ""
+        if old and old != new:
+            self._marked[old].discard(key)
+            if not self._marked[old]:
+                del self._marked[old]
+        if new:
+            self._marked.setdefault(new, set()).add(key)
+        if after is None:
+            for views in self._views.values():
+                views.pop(key, None)
+        for uid in {old, new}:
+            self._tell(uid)
+
+    def _tell(self, rollout_uid: str) -> None:
+        for listener in self._listeners:
+            listener(rollout_uid)
+
+
+def _key(kind: str, metadata: Mapping[str, Any]) -> str:
+    return f"{kind}/{metadata['namespace']}/{metadata['name']}"
+
+
+def _wanted(facts: WorkloadFacts, target: WorkloadTarget) -> bool:
+    if facts.kind not in target.kinds or not selection.matches(target.selector, facts.labels):
+        return False
+    return any(_covers(target.images, field.image) for field in facts.images)
+
+
+@lru_cache(maxsize=8192)
+def _covers(names: tuple[str, ...], image: str) -> bool:
+    return images.covers(names, image)

@@ -1,0 +1,173 @@
+"""A workload while its pods follow its template, on the way forward or back, and while it is watched."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+
+from patchwright.domain.actions import Action, DeleteBadPod, ListWorkloadPods, MarkWorkload
+from patchwright.domain.targets import Brief, Stage, Standing
+from patchwright.domain.workloads import health, images, marks
+from patchwright.domain.workloads.record import ImageRecord, Mark, Record
+from patchwright.domain.workloads.view import WorkloadPods, WorkloadView
+
+# Pods are listed for workloads in flight only, and no oftener than this: in the beginning, later, and in a soak.
+LOOK = timedelta(seconds=2)
+LOOK_LATER = timedelta(seconds=5)
+LOOK_IN_SOAK = timedelta(seconds=10)
+LATER = timedelta(minutes=1)
+FRESH = timedelta(seconds=20)
+
+
+def fresh(view: WorkloadView, brief: Brief) -> bool:
+    """Tell whether what is known of its pods is recent enough to write down which digests they run."""
+    return view.pods is not None and brief.now - view.pods.at <= FRESH
+
+
+def forward(view: WorkloadView, record: Record, brief: Brief) -> Standing:
+    """Wait until every pod runs the new images and is available, or something says that they never will."""
+
+    def fails(reason: str, message: str) -> MarkWorkload:
+        return marks.fail(view, record, brief, reason=reason, message=message)
+
+    if changed := taken_by_others(view, record):
+        text = f"{changed} while it was being patched; check it, then remove its annotation patchwright.dev/state"
+        lost = marks.quarantine(view, record, brief, reason="ImageChanged", message=text, taken=True)
+        return _over(Stage.WORKING, lost)
+    if held := _held(view, record, brief):
+        return held
+    if view.observed_generation < view.generation:
+        return _waits(Stage.WORKING, view, record, brief, missing=health.unsettled(view), late=fails)
+    pods = _seen(view, record)
+    if view.runs and pods is None:
+        return _looks(Stage.WORKING, view, record, brief)
+    if pods is not None and (found := health.trouble(record, pods, now=brief.now)):
+        return _over(Stage.WORKING, fails(*found))
+    if missing := health.missing(view, pods) if pods is not None else "":
+        if view.stuck:
+            return _over(Stage.WORKING, fails("ProgressDeadlineExceeded", f"it {missing}: {view.stuck}"))
+        return _waits(Stage.WORKING, view, record, brief, missing=missing, late=fails)
+    return _over(Stage.WORKING, marks.mark(view, record, brief, Mark.DONE, message=_success(view, record)))
+
+
+def back(view: WorkloadView, record: Record, brief: Brief) -> Standing:
+    """Wait until every pod runs the old images again; a StatefulSet's broken pods are taken out of its way."""
+
+    def fails(reason: str, message: str) -> MarkWorkload:
+        text = f"its rollback failed: {message}"
+        return marks.quarantine(view, record, brief, reason=f"Rollback{reason}", message=text)
+
+    if changed := _differs(view, record, _old):
+        text = f"{changed} while it was being put back; check it, then remove its annotation patchwright.dev/state"
+        return _over(Stage.RESTORING, marks.quarantine(view, record, brief, reason="RollbackConflict", message=text))
+    if view.observed_generation < view.generation:
+        return _waits(Stage.RESTORING, view, record, brief, missing=health.unsettled(view), late=fails)
+    if view.paused:
+        text = "has its old images, and its pods follow once somebody resumes it (spec.paused)"
+        return _waits(Stage.RESTORING, view, record, brief, missing=text, late=fails)
+    pods = _seen(view, record)
+    if view.runs and pods is None:
+        return _looks(Stage.RESTORING, view, record, brief)
+    if pods is not None and (broken := health.in_the_way(view, record, pods)):
+        text = f"deletes pod {broken.ref.namespace}/{broken.ref.name}, which is not Ready and in the way"
+        move = DeleteBadPod(view.ref, broken.ref)
+        return marks.standing(Stage.RESTORING, record, message=text, actions=(move, ListWorkloadPods(view.ref)))
+    if missing := health.missing(view, pods) if pods is not None else "":
+        return _waits(Stage.RESTORING, view, record, brief, missing=missing, late=fails)
+    # Why it failed stays; what a healthy workload said about the new images is true no longer.
+    message = record.message if record.failed else ""
+    return _over(Stage.RESTORING, marks.mark(view, record, brief, Mark.RESTORED, message=message))
+
+
+def done(view: WorkloadView, record: Record, brief: Brief) -> Standing:
+    """Watch a workload that has the new images for as long as its wave is watched."""
+    seconds = (record.since - record.started_at).total_seconds()
+    well = replace(marks.standing(Stage.DONE, record), seconds=seconds)
+    if record.wave < brief.watched_from or brief.turning_back or not view.runs:
+        return well
+    if changed := taken_by_others(view, record):
+        # A team that ships a release of its own in the middle does not make the change a bad one.
+        return replace(well, message=f"{record.message}; {changed} since")
+    if found := health.unwell(view, record, now=brief.now, deadline=marks.limit(brief)):
+        failed = marks.fail(view, record, brief, reason=found[0], message=found[1])
+        return marks.standing(Stage.FAILED, failed.record, actions=(failed,))
+    looked = view.pods.at if view.pods else record.since
+    look: tuple[Action, ...] = (ListWorkloadPods(view.ref),) if brief.now >= looked + LOOK_IN_SOAK else ()
+    return replace(well, actions=look, wake=looked + LOOK_IN_SOAK)
+
+
+def taken_by_others(view: WorkloadView, record: Record) -> str:
+    """Say which image is not what we put there, where somebody else has changed it since."""
+    return _differs(view, record, lambda image: image.to)
+
+
+def _old(image: ImageRecord) -> str:
+    return images.pinned(image.was, image.digest)
+
+
+def _differs(view: WorkloadView, record: Record, wanted: Callable[[ImageRecord], str]) -> str:
+    there = {field.key: field.image for field in view.images}
+    for image in record.images:
+        found = there.get(image.key)
+        if found is None:
+            return f"somebody removed {image.name}"
+        if found != wanted(image):
+            return f"somebody changed the image of {image.name} to {found}"
+    return ""
+
+
+def _held(view: WorkloadView, record: Record, brief: Brief) -> Standing | None:
+    """Wait for whoever has paused it, without a deadline; the time of the pause is not the change's fault."""
+    text = "is paused by spec.paused; its pods follow once somebody resumes it"
+    if view.paused and record.held:
+        return replace(marks.standing(Stage.WORKING, record, message=text), reason="TargetPaused")
+    if view.paused == record.held:
+        return None
+    after = replace(record, held=view.paused, since=brief.now)
+    return marks.standing(
+        Stage.WORKING, record, message=text if view.paused else "is resumed", actions=(MarkWorkload(view.ref, after),)
+    )
+
+
+def _seen(view: WorkloadView, record: Record) -> WorkloadPods | None:
+    """Give what was seen of its pods since the present stage began."""
+    return view.pods if view.pods is not None and view.pods.at >= record.since else None
+
+
+def _looks(stage: Stage, view: WorkloadView, record: Record, brief: Brief) -> Standing:
+    wake = marks.deadline(record, brief)
+    return marks.standing(stage, record, message="looks at its pods", actions=(ListWorkloadPods(view.ref),), wake=wake)
+
+
+def _waits(
+    stage: Stage,
+    view: WorkloadView,
+    record: Record,
+    brief: Brief,
+    *,
+    missing: str,
+    late: Callable[[str, str], MarkWorkload],
+) -> Standing:
+    """Wait for what is missing, look at the pods now and then, and give up at the deadline."""
+    if marks.expired(record, brief):
+        return _over(stage, late("DeadlineExceeded", f"it {missing} still after {marks.span(brief)}"))
+    looked = view.pods.at if view.pods else brief.now
+    due = looked + (LOOK if brief.now - record.since < LATER else LOOK_LATER)
+    look: tuple[Action, ...] = (ListWorkloadPods(view.ref),) if view.runs and brief.now >= due else ()
+    wake = min(marks.deadline(record, brief), due) if view.runs else marks.deadline(record, brief)
+    return marks.standing(stage, record, message=missing, actions=look, wake=wake)
+
+
+def _over(stage: Stage, last: MarkWorkload) -> Standing:
+    """Give the standing of a workload whose stage ends by a write."""
+    return marks.standing(stage, last.record, actions=(last,))
+
+
+def _success(view: WorkloadView, record: Record) -> str:
+    wanted = ", ".join(dict.fromkeys(image.to.partition("@")[0].rpartition("/")[2] for image in record.images))
+    if view.kind == "CronJob":
+        return f"{wanted} is set, unproven until its next run"
+    if not view.runs:
+        return f"{wanted} is set, unproven: it runs no pods"
+    return f"{wanted} runs in {view.expected} pods"

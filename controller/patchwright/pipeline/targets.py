@@ -1,0 +1,111 @@
+"""The kinds of targets: which one a change is for, and what a policy selects of it.
+
+This is the one place of the pipeline that knows how many kinds there are. The change decides, not the policy: a change
+is immutable, while a policy may be edited under a rollout that has begun, and what it touched has to be put back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import assert_never
+
+from patchwright import ports
+from patchwright.domain import tenancy
+from patchwright.domain.model import Change, ImagesChange, PatchPolicy, PatchRollout, ScriptChange, WorkloadTarget
+from patchwright.domain.nodes.procedure import NodeKind
+from patchwright.domain.nodes.view import NodeView
+from patchwright.domain.targets import Target, TargetKind
+from patchwright.domain.workloads import images
+from patchwright.domain.workloads.procedure import WorkloadKind
+from patchwright.domain.workloads.view import WorkloadView
+from patchwright.pipeline.facts import Facts
+
+_NODES, _WORKLOADS = NodeKind(), WorkloadKind()
+
+
+def kind(change: Change) -> TargetKind:
+    """Give the kind of target that a change is for."""
+    match change:
+        case ScriptChange():
+            return _NODES
+        case ImagesChange():
+            return _WORKLOADS
+        case _ as never:
+            assert_never(never)
+
+
+def noun(policy: PatchPolicy) -> str:
+    """Give what people call a target of a policy."""
+    return (_WORKLOADS if isinstance(policy.target, WorkloadTarget) else _NODES).noun
+
+
+def forbidden(world: ports.World, policy: PatchPolicy) -> str:
+    """Say why a policy may not have its target; empty when it may."""
+    return tenancy.fault(policy, operator_namespace=world.operator_namespace)
+
+
+def selected(world: ports.World, policy: PatchPolicy) -> Sequence[Target]:
+    """Give what a policy selects, whatever the change."""
+    if forbidden(world, policy):
+        return ()
+    if isinstance(policy.target, WorkloadTarget):
+        return world.workloads.selected(policy)
+    return world.fleet.nodes(policy)
+
+
+def of(world: ports.World, rollout: PatchRollout, policy: PatchPolicy, *, facts: Facts) -> tuple[Target, ...]:
+    """Give the targets of a rollout: what its policy selects, and whatever else carries its record."""
+    found = selected(world, policy)
+    match rollout.change:
+        case ScriptChange():
+            nodes = [target for target in found if isinstance(target, NodeView)]
+            names = {node.name for node in nodes}
+            strays = (node for node in world.fleet.marked(rollout.uid, policy) if node.name not in names)
+            return tuple(_node(node, facts) for node in (*nodes, *strays))
+        case ImagesChange() as change:
+            mine = [target for target in found if isinstance(target, WorkloadView)]
+            mine = [view for view in mine if images.concerns(change, view.images)]
+            uids = {view.uid for view in mine}
+            others = (view for view in world.workloads.marked(rollout.uid, policy) if view.uid not in uids)
+            living = _living(world, mine)
+            return tuple(_workload(view, facts, living) for view in (*mine, *others))
+        case _ as never:
+            assert_never(never)
+
+
+def one(world: ports.World, rollout: PatchRollout, policy: PatchPolicy, *, uid: str, facts: Facts) -> Target | None:
+    """Give one selected target as it stands by now."""
+    found = next((target for target in selected(world, policy) if target.uid == uid), None)
+    match found:
+        case NodeView():
+            return _node(found, facts)
+        case WorkloadView():
+            return _workload(found, facts, frozenset({rollout.uid}))
+        case _:
+            return None
+
+
+def _node(node: NodeView, facts: Facts) -> NodeView:
+    known = facts.nodes.get(node.uid)
+    return node if known is None else replace(node, pods=known.pods, evictions=known.evictions)
+
+
+def _living(world: ports.World, views: Sequence[WorkloadView]) -> frozenset[str] | None:
+    """Give the UIDs of all rollouts, if any workload carries a record that may be a dead one's."""
+    if not any(view.record for view in views):
+        return None
+    cases = (world.rollouts.get(key) for key in world.rollouts.keys())  # noqa: SIM118 (a port's method)
+    return frozenset(case.uid for case in cases if case is not None)
+
+
+def _workload(view: WorkloadView, facts: Facts, living: frozenset[str] | None) -> WorkloadView:
+    """Give a workload with what was seen of its pods, and without the record of a rollout that is no more.
+
+    Kubernetes copies a Deployment's annotations to its ReplicaSets, and ``kubectl rollout undo`` back from there: a
+    record may return long after its rollout has let go of the workload and was deleted.
+    """
+    if living is not None and view.record is not None and view.record.rollout_uid not in living:
+        view = replace(view, record=None)
+    known = facts.workloads.get(view.uid)
+    return view if known is None else replace(view, pods=known)

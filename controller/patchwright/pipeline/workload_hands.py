@@ -1,0 +1,64 @@
+"""Act on workloads: each action as the one call that it is, and the event that tells of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from patchwright import ports
+from patchwright.domain import actions
+from patchwright.domain.workloads.record import Record
+from patchwright.domain.workloads.view import WorkloadView
+from patchwright.pipeline import tell
+from patchwright.pipeline.facts import Facts
+
+WorkloadAction = (
+    actions.SetImages
+    | actions.RestoreImages
+    | actions.MarkWorkload
+    | actions.ReleaseWorkload
+    | actions.ListWorkloadPods
+    | actions.DeleteBadPod
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkloadHands:
+    """Carries out actions on workloads for one rollout; ``views`` are they as the round found them, by UID."""
+
+    world: ports.World
+    facts: Facts
+    views: Mapping[str, WorkloadView]
+
+    async def perform(self, action: WorkloadAction) -> None:
+        """Do one action."""
+        workloads = self.world.workloads
+        match action:
+            case actions.SetImages() | actions.RestoreImages():
+                await workloads.set_images(action.workload, action.record, action.edits)
+                await self._moved(action.workload, action.record)
+            case actions.MarkWorkload():
+                await workloads.mark(action.workload, action.record)
+                await self._moved(action.workload, action.record)
+            case actions.ReleaseWorkload():
+                await workloads.mark(action.workload, None)
+                self.facts.workloads.pop(action.workload.uid, None)
+            case actions.ListWorkloadPods():
+                self.facts.workloads[action.workload.uid] = await workloads.pods(action.workload)
+            case actions.DeleteBadPod():
+                await workloads.delete_pod(action.pod)
+                await tell.bad_pod(self.world.journal, action.workload, action.pod)
+            case _ as never:
+                assert_never(never)
+
+    async def _moved(self, workload: actions.WorkloadRef, after: Record) -> None:
+        """Tell of a workload's new stage, and drop what was seen of its pods in the one it left."""
+        self.facts.workloads.pop(workload.uid, None)
+        view = self.views.get(workload.uid)
+        before = view.record if view else None
+        if before is not None and before.mark is after.mark:
+            return
+        if before is not None:
+            self.world.journal.step_took(before.mark.value, (after.since - before.since).total_seconds())
+        await tell.workload(self.world.journal, workload, after)

@@ -1,0 +1,66 @@
+"""Rollouts over workloads: every single write is the operator's last, or fails, and the end is the same."""
+
+from __future__ import annotations
+
+import pytest
+
+from patchwright.domain.state import Phase
+from support.simulator import shops
+from support.simulator.calls import Fault
+from support.simulator.cluster import Circumstances, Result, Scenario, play
+from support.simulator.shops import PINNED, STORIES, TAGGED, WANTED
+
+CRASHES = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
+ERRORS = (Fault.AWAY, Fault.LOST, Fault.CONFLICT, Fault.DENIED)
+ENDS = {
+    "images": Phase.SUCCEEDED,
+    "a canary that crashes": Phase.ROLLED_BACK,
+    "an image that is not pulled in the last wave": Phase.ROLLED_BACK,
+    "a StatefulSet that is stuck": Phase.ROLLED_BACK,
+}
+
+
+def told(result: Result) -> str:
+    return "\n".join(str(violation) for violation in result.violations)
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_without_faults_the_story_ends_as_it_should(story: str) -> None:
+    result = play(STORIES[story])
+
+    assert result.state.phase is ENDS[story], result.state.message
+    assert not result.violations, told(result)
+    if result.state.phase is Phase.SUCCEEDED:
+        assert set(result.images.values()) == {WANTED}
+    else:
+        assert set(result.images.values()) <= {PINNED, TAGGED}
+    assert all(len(images) == 1 for images in result.served.values()), "every pod runs what its template says"
+
+
+@pytest.mark.simulation
+@pytest.mark.parametrize("fault", CRASHES + ERRORS)
+@pytest.mark.parametrize("story", STORIES)
+def test_whatever_happens_to_any_write_changes_nothing_about_the_end(story: str, fault: Fault) -> None:
+    scenario = STORIES[story]
+    expected = play(scenario)
+
+    for call in range(expected.calls):
+        _same(scenario, expected, fault, call=call)
+
+
+def _same(scenario: Scenario, expected: Result, fault: Fault, *, call: int) -> None:
+    result = play(scenario, Circumstances(faults={call: fault}))
+
+    where = f"{fault} at call {call} ({expected.log[call]})"
+    assert not result.violations, f"{where}\n{told(result)}"
+    assert result.state.phase is expected.state.phase, f"{where}: {result.state.message}"
+    assert result.images == expected.images, where
+    assert result.served == expected.served, where
+
+
+def test_a_failed_canary_is_all_that_was_ever_exposed() -> None:
+    result = play(shops.FAILED_CANARY)
+
+    assert [note.name for note in result.state.failed] == ["Deployment pay/web-1"]
+    assert set(result.images.values()) == {PINNED, TAGGED}
+    assert [one.version for one in result.remembered] == ["web:1.1"]
