@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
+from golden.people import with_people
 from patchwright.domain.actions import JobStep
 from patchwright.domain.health import Finding
 from patchwright.domain.model import (
@@ -20,9 +21,8 @@ from patchwright.domain.model import (
 )
 from patchwright.domain.policy import PolicyQuestion, Violation
 from support.simulator import loop
-from support.simulator.cluster import POLICY, Cluster, Scenario
+from support.simulator.cluster import POLICY, Scenario
 from support.simulator.hardware import Act
-from support.simulator.people import People
 from support.simulator.scenarios import unless
 from support.simulator.workloads import App
 
@@ -36,19 +36,6 @@ SIX = replace(POLICY, strategy=STRATEGY, drain=Drain(timeout=timedelta(minutes=2
 WORKS = Act(takes=8, says='{"version": "1.1", "message": "installed 4 packages"}')
 BREAKS = Act(takes=5, exit_code=100, says='{"message": "unmet dependencies: libc6"}')
 PLAIN = Scenario(nodes=6, zones=2, policy=SIX, script=unless({}, WORKS), apps=(App("web", 6, min_available=4),))
-Deed = tuple[float, Callable[[People], None]]
-
-
-def with_people(scenario: Scenario, *deeds: Deed) -> Scenario:
-    def acts(cluster: Cluster) -> Sequence[tuple[float, Callable[[], None]]]:
-        people = People(cluster)
-        return [(at, _bound(deed, people)) for at, deed in deeds]
-
-    return replace(scenario, people=acts)
-
-
-def _bound(deed: Callable[[People], None], people: People) -> Callable[[], None]:
-    return lambda: deed(people)
 
 
 def seconds() -> float:

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from golden.stories import STORIES
+from golden.image_stories import IMAGE_STORIES
+from golden.stories import STORIES as NODE_STORIES
 from patchwright.domain.state import TERMINAL
 from support.simulator import transcript
 
 HERE = Path(__file__).parent
+STORIES = {**NODE_STORIES, **IMAGE_STORIES}
 # As many lines as no story of six nodes has any use for.
 BOUND = 150
 

@@ -12,7 +12,7 @@ from patchwright.domain.nodes import marks
 from patchwright.domain.state import TERMINAL
 from patchwright.domain.targets import STATE_ANNOTATION
 from support.simulator import loop
-from support.simulator.things import Job, Node, Policy, Rollout
+from support.simulator.things import Job, Node, Policy, Rollout, Workload
 
 if TYPE_CHECKING:
     from support.simulator.cluster import Cluster
@@ -32,6 +32,16 @@ class People:
         found = self.cluster.server.get(Node, name)
         if found is not None:
             self.cluster.server.update(ACTOR, found, **fields)
+
+    def workload(self, key: str, **fields: Any) -> None:
+        """Change a workload, as kubectl would: a new template or a pause is a new generation."""
+        found = self.cluster.server.get(Workload, key)
+        if found is not None:
+            self.cluster.server.update(ACTOR, found, generation=found.generation + 1, **fields)
+
+    def set_image(self, key: str, image: str) -> None:
+        """Run kubectl set image."""
+        self.workload(key, images=(("app", image),))
 
     def cordon(self, name: str) -> None:
         """Run kubectl cordon."""

@@ -13,7 +13,7 @@ from support.simulator.cluster import PEOPLE, Circumstances, Cluster, Result, Sc
 from support.simulator.hardware import KUBELET
 from support.simulator.outside import Event
 from support.simulator.server import Change
-from support.simulator.things import Node, Policy, Rollout
+from support.simulator.things import Node, Policy, Rollout, Workload
 
 TOLD = 16
 # Requests that say nothing to a reader: reads, and the status writes that are lines of their own.
@@ -51,6 +51,8 @@ class Transcript:
             self._rollout(change)
         elif change.kind is Node:
             self._node(change)
+        elif change.kind is Workload and change.actor == PEOPLE:
+            self._line(f"a person edits {change.after.told}: {_deed(change)}")
         elif change.kind is Policy and change.actor == PEOPLE and change.before is not None:
             self._line("a person edits the policy" if change.after else "a person deletes the policy")
 
@@ -83,7 +85,7 @@ class Transcript:
             self._line(f"{change.after.name} is {'Ready' if change.after.ready else 'NotReady'}")
 
     def _event(self, event: Event) -> None:
-        if event.about.startswith("node"):
+        if event.about.startswith(("node", "Deployment", "StatefulSet", "CronJob")):
             kind = "Warning" if event.warning else "Normal"
             self._line(f"event on {event.about}: {kind} {event.reason}: {event.message}")
 
@@ -132,11 +134,32 @@ def _ending(result: Result) -> list[str]:
     for name, state in result.states.items():
         lines.extend(f"  {line}" for line in _state(name, state))
     lines.extend(f"  remembered: version {f.version} failed in {f.rollout}: {f.message}" for f in result.remembered)
+    for image in sorted(set(result.images.values())):
+        names = sorted(name for name, on in result.images.items() if on == image)
+        lines.append(f"  {_short(image)} is on {', '.join(names)}")
+    if result.images:
+        return lines
     for version in sorted(set(result.disks.values())):
         nodes = sorted(name for name, on in result.disks.items() if on == version)
         lines.append(f"  {version} is on {', '.join(nodes)}")
     lines.append(f"  cordoned: {', '.join(sorted(result.cordoned)) or 'none'}; Jobs left: {result.jobs}")
     return lines
+
+
+def _short(image: str) -> str:
+    """Cut a digest, as people do when they talk of one."""
+    name, at, digest = image.partition("@")
+    return f"{name}{at}{digest[:14]}"
+
+
+def _deed(change: Change) -> str:
+    before: Workload = change.before
+    after: Workload = change.after
+    if before.images != after.images:
+        return f"image {_short(after.image)}"
+    if before.paused is not after.paused:
+        return "paused" if after.paused else "resumed"
+    return "labels" if before.labels != after.labels else "annotations"
 
 
 def _state(name: str, state: RolloutState) -> list[str]:

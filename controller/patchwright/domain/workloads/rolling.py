@@ -34,7 +34,7 @@ def forward(view: WorkloadView, record: Record, brief: Brief) -> Standing:
     if changed := taken_by_others(view, record):
         text = f"{changed} while it was being patched; check it, then remove its annotation patchwright.dev/state"
         lost = marks.quarantine(view, record, brief, reason="ImageChanged", message=text, taken=True)
-        return _over(Stage.WORKING, lost)
+        return _over(Stage.WORKING, record, lost)
     if held := _held(view, record, brief):
         return held
     if view.observed_generation < view.generation:
@@ -43,12 +43,12 @@ def forward(view: WorkloadView, record: Record, brief: Brief) -> Standing:
     if view.runs and pods is None:
         return _looks(Stage.WORKING, view, record, brief)
     if pods is not None and (found := health.trouble(record, pods, now=brief.now)):
-        return _over(Stage.WORKING, fails(*found))
+        return _over(Stage.WORKING, record, fails(*found))
     if missing := health.missing(view, pods) if pods is not None else "":
         if view.stuck:
-            return _over(Stage.WORKING, fails("ProgressDeadlineExceeded", f"it {missing}: {view.stuck}"))
+            return _over(Stage.WORKING, record, fails("ProgressDeadlineExceeded", f"it {missing}: {view.stuck}"))
         return _waits(Stage.WORKING, view, record, brief, missing=missing, late=fails)
-    return _over(Stage.WORKING, marks.mark(view, record, brief, Mark.DONE, message=_success(view, record)))
+    return _over(Stage.WORKING, record, marks.mark(view, record, brief, Mark.DONE, message=_success(view, record)))
 
 
 def back(view: WorkloadView, record: Record, brief: Brief) -> Standing:
@@ -60,7 +60,9 @@ def back(view: WorkloadView, record: Record, brief: Brief) -> Standing:
 
     if changed := _differs(view, record, _old):
         text = f"{changed} while it was being put back; check it, then remove its annotation patchwright.dev/state"
-        return _over(Stage.RESTORING, marks.quarantine(view, record, brief, reason="RollbackConflict", message=text))
+        return _over(
+            Stage.RESTORING, record, marks.quarantine(view, record, brief, reason="RollbackConflict", message=text)
+        )
     if view.observed_generation < view.generation:
         return _waits(Stage.RESTORING, view, record, brief, missing=health.unsettled(view), late=fails)
     if view.paused:
@@ -77,7 +79,7 @@ def back(view: WorkloadView, record: Record, brief: Brief) -> Standing:
         return _waits(Stage.RESTORING, view, record, brief, missing=missing, late=fails)
     # Why it failed stays; what a healthy workload said about the new images is true no longer.
     message = record.message if record.failed else ""
-    return _over(Stage.RESTORING, marks.mark(view, record, brief, Mark.RESTORED, message=message))
+    return _over(Stage.RESTORING, record, marks.mark(view, record, brief, Mark.RESTORED, message=message))
 
 
 def done(view: WorkloadView, record: Record, brief: Brief) -> Standing:
@@ -151,7 +153,7 @@ def _waits(
 ) -> Standing:
     """Wait for what is missing, look at the pods now and then, and give up at the deadline."""
     if marks.expired(record, brief):
-        return _over(stage, late("DeadlineExceeded", f"it {missing} still after {marks.span(brief)}"))
+        return _over(stage, record, late("DeadlineExceeded", f"it {missing} still after {marks.span(brief)}"))
     looked = view.pods.at if view.pods else brief.now
     due = looked + (LOOK if brief.now - record.since < LATER else LOOK_LATER)
     look: tuple[Action, ...] = (ListWorkloadPods(view.ref),) if view.runs and brief.now >= due else ()
@@ -159,9 +161,10 @@ def _waits(
     return marks.standing(stage, record, message=missing, actions=look, wake=wake)
 
 
-def _over(stage: Stage, last: MarkWorkload) -> Standing:
-    """Give the standing of a workload whose stage ends by a write."""
-    return marks.standing(stage, last.record, actions=(last,))
+def _over(stage: Stage, record: Record, last: MarkWorkload) -> Standing:
+    """Give the standing of a workload whose stage ends by a write; until it is written, nothing has failed."""
+    found = marks.standing(stage, record, message=last.record.message, actions=(last,))
+    return replace(found, reason=last.record.reason)
 
 
 def _success(view: WorkloadView, record: Record) -> str:

@@ -1,0 +1,68 @@
+"""The stories of images: six Deployments in two namespaces, one canary, a wave of two, and the rest."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from golden.people import with_people
+from support.simulator.deployments import Deployed
+from support.simulator.shops import (
+    CRASHES,
+    NOT_PULLED,
+    PLAIN,
+    STUCK_SETS,
+    TAGGED,
+    deployed,
+    unless,
+)
+
+OTHERS = (
+    replace(deployed(1)[0], name="owned", owner="Prometheus k8s"),
+    replace(deployed(1)[0], name="synced", gitops="Flux Kustomization flux-system/apps"),
+    replace(deployed(1)[0], name="outage", recreate=True),
+    replace(deployed(1)[0], name="asleep", replicas=0),
+    Deployed("shop", "nightly", TAGGED, kind="CronJob", replicas=1),
+)
+IMAGE_STORIES = {
+    "images-clean": ("A new image, canary first, then wave by wave", PLAIN),
+    "images-failed-canary": (
+        "The canary crashes and is put back to the digest that ran",
+        replace(PLAIN, fate=unless({"pay/web-1": CRASHES})),
+    ),
+    "images-failure-in-wave-2": (
+        "An image cannot be pulled in the second wave, and everything is put back",
+        replace(PLAIN, fate=unless({"shop/web-2": NOT_PULLED})),
+    ),
+    "images-human-midway": (
+        "Somebody sets another image on the canary while its pods are still coming",
+        with_people(PLAIN, (2.0, lambda who: who.set_image("pay/web-1", "registry.example/shop/web:2.0"))),
+    ),
+    "images-human-after": (
+        "A team releases its own version on a workload that is done",
+        with_people(PLAIN, (76, lambda who: who.set_image("pay/web-1", "registry.example/shop/web:2.0"))),
+    ),
+    "images-paused": (
+        "One Deployment is paused before, and resumed in time",
+        with_people(
+            replace(PLAIN, shops=(replace(deployed(1)[0], name="web-0", paused=True), *deployed(3))),
+            (120, lambda who: who.workload("pay/web-0", paused=False)),
+        ),
+    ),
+    "images-paused-midway": (
+        "Somebody pauses the canary in the middle, and resumes it after the deadline",
+        with_people(
+            replace(PLAIN, shops=deployed(2)),
+            (2.0, lambda who: who.workload("pay/web-1", paused=True)),
+            (400.0, lambda who: who.workload("pay/web-1", paused=False)),
+        ),
+    ),
+    "images-superseded": (
+        "A newer image supersedes one that is in its waves",
+        with_people(PLAIN, (76, lambda who: who.supersede("kernel-2"))),
+    ),
+    "images-left-alone": (
+        "What somebody else owns, an outage, a workload without pods and a CronJob",
+        replace(PLAIN, shops=(*OTHERS, *deployed(2))),
+    ),
+    "images-stuck-stateful-set": ("A StatefulSet is stuck on its broken pod, and freed", STUCK_SETS),
+}
