@@ -19,6 +19,7 @@ from patchwright.domain.nodes.record import Mark
 from patchwright.domain.nodes.view import JobView, NodeView, Outcome, Owner
 from patchwright.drivers import script
 from patchwright.handlers import wiring
+from patchwright.handlers.settings import Settings
 from patchwright.sandbox import client as admin
 from patchwright.sandbox import controlplane
 from support import rollouts
@@ -35,7 +36,8 @@ class Bench:
         self.names = nodes
         self.cache = fleet_cache.FleetCache(namespace=namespace)
         self.fleet = KubeFleet(api, self.cache, drivers={"script": script.render})
-        self.reflectors = wiring.reflectors(api, self.cache)
+        caches = wiring.Caches.empty(Settings(namespace=namespace))
+        self.reflectors = wiring.reflectors(api, replace(caches, fleet=self.cache))
         names = Requirement("kubernetes.io/hostname", Operator.IN, frozenset(nodes))
         self.policy: PatchPolicy = rollouts.policy(namespace=namespace, selector=Selector((names,)))
         self.case = rollouts.case(rollouts.rollout(namespace=namespace, uid=f"uid-{namespace}"), self.policy)

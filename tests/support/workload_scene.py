@@ -140,6 +140,19 @@ class WorkloadScene(Scene):
         where = f"/apis/{version}/namespaces/{space}/{plural}/{name}"
         self.observer.note_person(self.api.patch(where, dict(body)))
 
+    def undo(self, space: str, name: str, *, back_to: str) -> None:
+        """Run kubectl rollout undo; the observer is told that this was a person."""
+        self.kubectl("rollout", "undo", f"deployment/{name}", "-n", space)
+
+        def undone() -> Raw | None:
+            found = (change for change in self.observer.since(self.mark) if change.kind == "Deployment")
+            mine = [change for change in found if change.thing["metadata"]["namespace"] == space]
+            last = [change for change in mine if _images(change.before) != _images(change.after) == [image(back_to)]]
+            # The first time was the rollout that brought it.
+            return last[-1].after if len(last) > 1 else None
+
+        self.observer.note_person(self.until(undone, "the undo"))
+
     # --- what is seen ---------------------------------------------------------------------------------------------
 
     def workloads(self) -> Iterator[Raw]:
@@ -200,3 +213,7 @@ class WorkloadScene(Scene):
         """Give a sentence for each broken law, those about workloads too."""
         changes: Sequence[Any] = self.observer.since(self.mark)
         return super().faults() + workload_world.broken(self.before, changes)
+
+
+def _images(deployment: Raw | None) -> list[str]:
+    return list(workload_world.images("Deployment", deployment).values())

@@ -258,7 +258,9 @@ def one_writer(world: World, change: Change) -> Iterator[str]:
     if change.kind not in KINDS or change.people or change.gap:
         return
     before, after = record(change.before), record(change.after)
-    if before and after and before["rolloutUid"] != after["rolloutUid"]:
+    taken = before and after and before["rolloutUid"] != after["rolloutUid"]
+    # What a rollout has left that is gone is nobody's (kubectl rollout undo brings it back).
+    if taken and world.rollout(before["rolloutUid"]):
         yield f"{_name(change)} was taken from rollout {before['rollout']} by {after['rollout']}"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,9 @@ from patchwright.adapters.git.tree import Ignore
 from patchwright.adapters.manifests.parse import parse_manifests
 from patchwright.api import parse
 from patchwright.demo import examples, pace
-from patchwright.domain import changes
+from patchwright.domain import changes, tenancy
+from patchwright.domain.targets import Brief
+from patchwright.domain.workloads.procedure import WorkloadKind
 from patchwright.errors import InvalidInput
 from support import opa_server
 
@@ -115,3 +118,12 @@ def test_an_example_that_no_longer_fits_the_demo_is_noticed() -> None:
     files["rego/parameters.yaml"] = files["rego/parameters.yaml"].replace("1800", "3600")
     with pytest.raises(ValueError, match=r"rego/parameters\.yaml has 'minimumSoakSeconds: 1800' 0 times and not 1"):
         pace.shortened(files)
+
+
+def test_the_images_example_is_a_policy_and_a_rollout_that_it_covers() -> None:
+    file = examples.directory() / "images" / "api.yaml"
+    found = parse_manifests({file.name: file.read_bytes()}, namespace="shop", validate=parse.validate)
+    policy, rollout = parse.parse_policy(found[0].document), parse.parse_rollout(found[1].document)
+    brief = Brief(datetime(2026, 12, 3, tzinfo=UTC), rollout, policy)
+    assert WorkloadKind().refusal(brief) is None
+    assert tenancy.fault(policy, operator_namespace=NAMESPACE) == ""

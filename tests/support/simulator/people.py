@@ -39,6 +39,24 @@ class People:
         if found is not None:
             self.cluster.server.update(ACTOR, found, generation=found.generation + 1, **fields)
 
+    def annotate_workload(self, key: str, text: str | None) -> None:
+        """Write or remove our annotation on a workload by hand."""
+        found = self.cluster.server.get(Workload, key)
+        if found is None:
+            return
+        notes = {name: value for name, value in found.annotations.items() if name != STATE_ANNOTATION}
+        if text is not None:
+            notes[STATE_ANNOTATION] = text
+        if found.record is not None:
+            self.cluster.stripped.add(found.told)
+        self.workload(key, annotations=notes)
+
+    def remove_workload(self, key: str) -> None:
+        """Delete a workload."""
+        found = self.cluster.server.get(Workload, key)
+        if found is not None:
+            self.cluster.server.delete(ACTOR, found)
+
     def set_image(self, key: str, image: str) -> None:
         """Run kubectl set image."""
         self.workload(key, images=(("app", image),))
@@ -167,7 +185,10 @@ class People:
                 self.rollout(rollout.key.name, abort=True, deleting=orphan)
 
     def tidy(self) -> None:
-        """Undo what was done by hand: uncordon, remove broken annotations, power on, let in."""
+        """Undo what was done by hand: uncordon, remove broken annotations, power on, let in, resume."""
+        for each in list(self.cluster.server.all(Workload)):
+            whole = {key: value for key, value in each.annotations.items() if key != STATE_ANNOTATION or not each.fault}
+            self.workload(each.key, annotations=whole, paused=False)
         for node in list(self.cluster.server.all(Node)):
             key = marks.label(self.cluster.scenario.policy.key.name)
             labels = {name: value for name, value in node.labels.items() if (name, value) != (key, "disabled")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -13,8 +14,12 @@ IMAGES = (
     ImageRecord("containers", "web", was=TAGGED, to=WANTED, digest=OLD),
     ImageRecord("volumes", "model", was="ghcr.io/acme/model:1", to=WANTED),
 )
-TEXTS = {"revision": "r-1", "reason": "PodCrashes", "message": "it crashes"}
-FULL = record(Mark.REVERTING, images=IMAGES, **TEXTS, failed=True, held=True, taken=True)
+FULL = replace(
+    record(Mark.REVERTING, images=IMAGES, failed=True, held=True, taken=True),
+    revision="r-1",
+    reason="PodCrashes",
+    message="it crashes",
+)
 
 
 @pytest.mark.parametrize("found", [FULL, record(Mark.APPLYING), record(Mark.DONE, wave=3)])

@@ -17,17 +17,21 @@ OUT = frozenset({Mark.APPLYING, Mark.FAILED, Mark.REVERTING, Mark.QUARANTINED})
 
 
 class ImageLaw(Law):
-    """A law about workloads; ``start`` looks at one that a rollout begins with, ``write`` at any write of ours."""
+    """A law about workloads; ``begin`` looks at one that a rollout begins with, ``write`` at any write of ours."""
 
     def change(self, change: Change) -> Iterable[str]:
         if change.actor == OPERATOR and change.kind is Workload and change.after is not None:
             record = begun(change)
             if record is not None:
-                yield from self.start(change, record)
+                yield from self.begin(change, record)
             yield from self.write(change)
         elif change.actor == OPERATOR and change.kind is Rollout:
             yield from self.status(change)
         yield from self.any(change)
+
+    def begin(self, change: Change, record: Record) -> Iterable[str]:
+        """Look at a workload that a rollout begins with."""
+        return ()
 
     def write(self, change: Change) -> Iterable[str]:
         """Look at a write of the operator to a workload."""
@@ -69,7 +73,7 @@ class Budget(ImageLaw):
                 self._away.setdefault(change.after.uid, change.at)
         return ()
 
-    def start(self, change: Change, record: Record) -> Iterable[str]:  # type: ignore[override]  # a workload's record
+    def begin(self, change: Change, record: Record) -> Iterable[str]:
         limit = self.policy(record.rollout_uid).strategy.max_unavailable.value
         others = [each for each in self.workloads() if each.uid != change.after.uid]
         out = [each.key for each in others if self._out(each, record, change.at)]
@@ -90,7 +94,7 @@ class CanaryFirst(ImageLaw):
 
     name = "L2 Canary first"
 
-    def start(self, change: Change, record: Record) -> Iterable[str]:  # type: ignore[override]  # a workload's record
+    def begin(self, change: Change, record: Record) -> Iterable[str]:
         soak = self.policy(record.rollout_uid).strategy.canary.soak - self.grace
         canaries = [(each, mine) for each, mine in self.of(record.rollout_uid) if mine.wave == 0]
         for each, mine in canaries if record.wave > 0 else ():
@@ -106,7 +110,7 @@ class Halt(ImageLaw):
 
     name = "L3 Halt"
 
-    def start(self, change: Change, record: Record) -> Iterable[str]:  # type: ignore[override]  # a workload's record
+    def begin(self, change: Change, record: Record) -> Iterable[str]:
         state = self.state(record.rollout_uid)
         failed = [each.key for each, mine in self.of(record.rollout_uid) if mine.failed]
         if len(failed) >= max(1, self.policy(record.rollout_uid).strategy.failure_threshold.value):
@@ -126,9 +130,13 @@ class Restore(ImageLaw):
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]  # the cluster
         self._before: dict[tuple[str, str], tuple[tuple[str, str], ...]] = {}
+        # Nobody can tell which digest would run where nothing does.
+        self._unrun: set[str] = set()
 
-    def start(self, change: Change, record: Record) -> Iterable[str]:  # type: ignore[override]  # a workload's record
+    def begin(self, change: Change, record: Record) -> Iterable[str]:
         self._before[change.after.uid, record.rollout_uid] = change.before.images
+        if not self.cluster.deployments.pods.get(change.after.uid):
+            self._unrun.add(change.after.uid)
         return ()
 
     def write(self, change: Change) -> Iterable[str]:
@@ -146,7 +154,7 @@ class Restore(ImageLaw):
 
     def _exactly(self, after: Workload, record: Record) -> Iterable[str]:
         for name, was in self._before.get((after.uid, record.rollout_uid), ()):
-            running = self.cluster.deployments.running.get(was, "")
+            running = "" if after.uid in self._unrun else self.cluster.deployments.running.get(was, "")
             wanted = was if "@" in was or not running else f"{was}@{running}"
             if dict(after.images)[name] != wanted:
                 yield f"{after.key} was put back to {dict(after.images)[name]}, not {wanted}"
@@ -198,7 +206,7 @@ class Policies(ImageLaw):
 
     name = "L8 Policy"
 
-    def start(self, change: Change, record: Record) -> Iterable[str]:  # type: ignore[override]  # a workload's record
+    def begin(self, change: Change, record: Record) -> Iterable[str]:
         recorded = self.state(record.rollout_uid).policy
         if recorded is None or recorded.decision is None or not recorded.decision.allowed:
             yield f"{change.after.key} was started without an allowed decision in status"
@@ -211,7 +219,7 @@ class Memory(ImageLaw):
 
     name = "L9 Memory"
 
-    def start(self, change: Change, record: Record) -> Iterable[str]:  # type: ignore[override]  # a workload's record
+    def begin(self, change: Change, record: Record) -> Iterable[str]:
         rollout = self.rollout(record.rollout_uid)
         if rollout is None or rollout.spec.retry:
             return
