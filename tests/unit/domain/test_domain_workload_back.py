@@ -181,6 +181,11 @@ def test_nothing_else_is_deleted(made: WorkloadBuilder) -> None:
     assert stand(made).actions == ()
 
 
+def test_a_stateful_set_that_nothing_frees_is_given_up_at_the_deadline() -> None:
+    record = written(stand(stuck(seconds=600).pods(GOOD, BAD)))
+    assert (record.mark, record.reason) == (Mark.QUARANTINED, "RollbackDeadlineExceeded")
+
+
 def test_without_a_known_revision_the_image_tells_what_is_bad() -> None:
     assert isinstance(stand(reverting(stateful()).but(updated=1).pods(BAD)).actions[0], DeleteBadPod)
 

@@ -78,9 +78,10 @@ def restore(view: WorkloadView, record: Record, brief: Brief, *, reason: str) ->
 
 
 def _edits(view: WorkloadView, record: Record) -> tuple[ImageEdit, ...]:
+    """Give the way back of each image, compared with what we put there and not with what is there by now."""
     there = {field.key: field for field in view.images}
     return tuple(
-        there[image.key].edit(view.kind, images.pinned(image.was, image.digest))
+        replace(there[image.key].edit(view.kind, images.pinned(image.was, image.digest)), was=image.to)
         for image in record.images
         if image.key in there
     )

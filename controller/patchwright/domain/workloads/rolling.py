@@ -71,7 +71,8 @@ def back(view: WorkloadView, record: Record, brief: Brief) -> Standing:
     pods = _seen(view, record)
     if view.runs and pods is None:
         return _looks(Stage.RESTORING, view, record, brief)
-    if pods is not None and (broken := health.in_the_way(view, record, pods)):
+    late = marks.expired(record, brief)
+    if pods is not None and not late and (broken := health.in_the_way(view, record, pods)):
         text = f"deletes pod {broken.ref.namespace}/{broken.ref.name}, which is not Ready and in the way"
         move = DeleteBadPod(view.ref, broken.ref)
         return marks.standing(Stage.RESTORING, record, message=text, actions=(move, ListWorkloadPods(view.ref)))

@@ -147,10 +147,18 @@ class Restore(ImageLaw):
                 yield f"{after.key} got {after.images} without a record of it"
             elif record.mark is Mark.REVERTING:
                 yield from self._exactly(after, record)
+                yield from self._ours(before, record)
         untouched = ("replicas", "paused", "labels", "owner", "gitops", "recreate")
         changed = [name for name in untouched if getattr(before, name) != getattr(after, name)]
         if changed:
             yield f"{after.key} was changed in more than its images: {', '.join(changed)}"
+
+    def _ours(self, before: Workload, record: Record) -> Iterable[str]:
+        """L5, of images: what somebody else has set is never overwritten."""
+        wanted = {image.name: image.to for image in record.images}
+        for name, image in before.images:
+            if image != wanted.get(name, image):
+                yield f"{before.key} was put back over {image}, which somebody else had set"
 
     def _exactly(self, after: Workload, record: Record) -> Iterable[str]:
         for name, was in self._before.get((after.uid, record.rollout_uid), ()):

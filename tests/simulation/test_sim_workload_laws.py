@@ -1,0 +1,161 @@
+"""Each law about workloads can be broken: a mutant of the operator is caught by the law's name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from patchwright.domain import backward, budget, endings, gates, waves
+from patchwright.domain.model import Quantity
+from patchwright.domain.targets import Stage, Standing
+from patchwright.domain.workloads import images, marks, obstacles, procedure, rolling
+from patchwright.domain.workloads.record import Mark
+from patchwright.pipeline import observe
+from support.simulator.cluster import Cluster, Scenario, play
+from support.simulator.deployments import Deployments
+from support.simulator.people import People
+from support.simulator.shops import FAILED_CANARY, IMAGES, PLAIN, SECOND_WAVE, STRATEGY, STUCK_SETS
+
+Patch = pytest.MonkeyPatch
+ONE = replace(STRATEGY, max_unavailable=Quantity(1))
+ONE_BY_ONE = replace(PLAIN, policy=replace(IMAGES, strategy=ONE))
+Acts = Callable[[Cluster], Sequence[tuple[float, Callable[[], None]]]]
+
+
+def broken(scenario: Scenario) -> set[str]:
+    result = play(replace(scenario, limit=3000))
+    return {violation.law.split()[0] for violation in result.violations}
+
+
+def people(*acts: tuple[float, Callable[[People], None]]) -> Acts:
+    return lambda cluster: [(at, lambda act=act: act(People(cluster))) for at, act in acts]  # type: ignore[misc]  # mypy knows no default of a lambda
+
+
+def test_l1_a_budget_that_is_not_kept_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(budget, "room", lambda *args, **kwargs: 100)
+    assert "L1" in broken(ONE_BY_ONE)
+
+
+def test_l2_waves_that_do_not_wait_for_the_canarys_soak_are_caught(monkeypatch: Patch) -> None:
+    real = waves.plan
+
+    def hasty(*args: Any, **kwargs: Any) -> Any:
+        plan = real(*args, **kwargs)
+        return replace(plan, waves=(replace(plan.waves[0], soak_seconds=1.0), *plan.waves[1:]))
+
+    monkeypatch.setattr(waves, "plan", hasty)
+    assert "L2" in broken(PLAIN)
+
+
+def test_l3_going_on_after_too_many_failures_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(backward, "_too_many", lambda context: None)
+    assert "L3" in broken(replace(SECOND_WAVE, policy=ONE_BY_ONE.policy))
+
+
+def test_l4_putting_back_a_tag_that_may_move_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(images, "pinned", lambda was, running: was)
+    assert "L4" in broken(FAILED_CANARY)
+
+
+def test_l4_calling_a_workload_put_back_that_is_not_is_caught(monkeypatch: Patch) -> None:
+    def pretend(self: Any, target: Any, brief: Any, *, why: str) -> Any:
+        return (marks.mark(target, target.record, brief, Mark.RESTORED),)
+
+    monkeypatch.setattr(procedure.WorkloadKind, "put_back", pretend)
+    assert "L4" in broken(FAILED_CANARY)
+
+
+def test_l4_putting_back_what_somebody_else_has_set_is_caught(monkeypatch: Patch) -> None:
+    def rude(view: Any, record: Any) -> Any:
+        return tuple(field.edit(view.kind, image.was) for field, image in zip(view.images, record.images, strict=True))
+
+    monkeypatch.setattr(rolling, "taken_by_others", lambda view, record: "")
+    monkeypatch.setattr(marks, "_edits", rude)
+    hands = people(
+        (30.0, lambda who: who.set_image("pay/web-1", "registry.example/shop/web:9")),
+        (40.0, lambda who: who.rollout(abort=True)),
+    )
+    assert "L4" in broken(replace(PLAIN, people=hands))
+
+
+def test_the_compare_and_swap_alone_keeps_what_somebody_else_has_set(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(rolling, "taken_by_others", lambda view, record: "")
+    hands = people(
+        (30.0, lambda who: who.set_image("pay/web-1", "registry.example/shop/web:9")),
+        (40.0, lambda who: who.rollout(abort=True)),
+    )
+    assert "L4" not in broken(replace(PLAIN, people=hands))
+
+
+def test_l6_ending_before_the_marks_are_removed_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(endings, "_release", lambda context, forget: ())
+    assert "L6" in broken(PLAIN)
+
+
+def test_l8_starting_without_asking_policy_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(gates, "policy", lambda context, candidates, *, wave, size: None)
+    assert "L8" in broken(PLAIN)
+
+
+def test_l9_trying_again_what_failed_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(observe, "_remembered", lambda case, rollout: "")
+
+    def again(who: People) -> None:
+        who.cluster.ask_for("kernel-2", who.cluster.scenario.change)
+
+    assert "L9" in broken(replace(FAILED_CANARY, people=people((300.0, again))))
+
+
+def test_l10_taking_a_workload_from_another_rollout_is_caught(monkeypatch: Patch) -> None:
+    real = procedure.WorkloadKind.stand
+
+    def greedy(self: Any, target: Any, brief: Any) -> Standing:
+        if target.record is not None and target.record.rollout_uid != brief.rollout.uid:
+            return Standing(Stage.FRESH, "Pending")
+        return real(self, target, brief)
+
+    monkeypatch.setattr(procedure.WorkloadKind, "stand", greedy)
+    monkeypatch.setattr(observe, "_conflict", lambda *args: "")
+
+    def second(who: People) -> None:
+        newer = replace(who.cluster.scenario.change.images[0], digest=f"sha256:{'3' * 64}")  # type: ignore[union-attr]  # images
+        change = replace(who.cluster.scenario.change, images=(newer,))
+        who.cluster.ask_for("kernel-2", change, policy_name="too")
+
+    hands = people((0.5, lambda who: who.another_policy("too")), (1.0, second))
+    assert "L10" in broken(replace(PLAIN, people=hands))
+
+
+def test_l12_putting_images_back_and_forth_is_caught(monkeypatch: Patch) -> None:
+    real = procedure._touched
+
+    def restless(view: Any, record: Any, brief: Any) -> Standing:
+        if record.mark is not Mark.DONE or record.wave > 0:
+            return real(view, record, brief)
+        back = replace(marks.restore(view, record, brief, reason="Restless"), edits=marks._edits(view, record))
+        return replace(marks.standing(Stage.WORKING, record, message="is put back"), actions=(back,))
+
+    def forth(view: Any, record: Any, brief: Any) -> Standing:
+        again = marks.apply(view, brief, images.outdated(brief.rollout.images, view.images), wave=record.wave)
+        return replace(marks.standing(Stage.WORKING, record, message="is changed"), actions=(again,))
+
+    monkeypatch.setattr(procedure, "_touched", restless)
+    monkeypatch.setattr(rolling, "back", forth)
+    assert "L12" in broken(PLAIN)
+
+
+def test_a_stateful_set_that_nobody_frees_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(Deployments, "delete", lambda self, name, uid: None)
+    result = play(replace(STUCK_SETS, limit=3000))
+    assert result.state.phase.value == "Failed"
+    assert [note.reason for note in result.state.quarantined] == ["RollbackDeadlineExceeded"]
+
+
+def test_patching_what_has_another_owner_would_be_seen(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(obstacles, "_owned", lambda view: None)
+    shops = (*PLAIN.shops, replace(PLAIN.shops[0], name="owned", owner="Prometheus k8s"))
+    result = play(replace(PLAIN, shops=shops))
+    assert result.images["pay/owned"] != PLAIN.shops[0].image, "the refusal is what protects it"
