@@ -137,6 +137,31 @@ def test_every_kind_is_patched_and_what_runs_no_pods_comes_after_the_canary(shop
     assert "unproven until its next run" in told["note"]
 
 
+def test_every_place_of_an_image_is_patched_and_put_back_and_nothing_else_is(shop: WorkloadScene) -> None:
+    space = shop.space()
+    old = {"image": image("1.0")}
+    pods = {
+        "initContainers": [{"name": "migrate", **old}, {"name": "mesh", "restartPolicy": "Always", **old}],
+        "containers": [{"name": "other", "image": "registry.example/shop/other:1"}, {"name": "app", **old}],
+        "volumes": [{"name": "tmp", "emptyDir": {}}, {"name": "model", "image": {"reference": image("1.0")}}],
+    }
+    shop.workload("Deployment", space, "web", {"replicas": 2, "template": {"spec": pods}})
+    shop.until(lambda: shop.settled("Deployment", space, "web"), "the Deployment")
+    shop.image_policy(strategy={**QUICK, "canary": {"count": 1, "soak": "2s"}})
+
+    def places() -> dict[str, str]:
+        return workload_world.images("Deployment", shop.get("Deployment", space, "web"))
+
+    before = places()
+    rollout = shop.image_rollout("1.1")
+    wanted = {**dict.fromkeys(before, image("1.1")), "containers/other": "registry.example/shop/other:1"}
+    shop.until(lambda: places() == wanted, "the new images")
+    shop.annotate("PatchRollout", rollout, "patchwright.dev/abort", "true")
+    shop.until_phase(rollout, "RolledBack")
+    assert places() == before
+    assert len(before) == 5
+
+
 def test_what_belongs_to_somebody_else_is_left_alone_and_named(shop: WorkloadScene) -> None:
     space = shop.space()
     shop.deployments(space, "web", "api")
@@ -206,6 +231,18 @@ def test_an_old_record_that_kubectl_rollout_undo_brings_back_is_in_nobody_s_way(
     assert shop.images() == {f"{space}/web": image("1.1")}
     shop.until_phase(shop.image_rollout("1.3"), "Succeeded")
     assert shop.images() == {f"{space}/web": image("1.3")}
+
+
+def test_whoever_undoes_a_rollback_after_the_rollout_is_over_has_his_way(shop: WorkloadScene) -> None:
+    space = shop.space()
+    shop.deployments(space, "web")
+    shop.image_policy(strategy=QUICK)
+    shop.until_phase(shop.image_rollout("1.2-bad"), "RolledBack")
+    # The ReplicaSet of the bad image still carries the record of its failure, and brings it back.
+    shop.undo(space, "web", back_to="1.2-bad")
+    shop.until(lambda: shop.image_marks() == {}, "the record being removed again")
+    pause(2)
+    assert shop.images() == {f"{space}/web": image("1.2-bad")}
 
 
 def test_a_tenant_reaches_the_workloads_of_its_own_namespace_only(shop: WorkloadScene) -> None:

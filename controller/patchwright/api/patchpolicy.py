@@ -166,7 +166,8 @@ class Strategy(WireModel):
     """Never have targets of two domains in flight at once, such as `topology.kubernetes.io/zone`; canaries and waves
     then also proceed domain by domain."""
     progress_deadline_seconds: Annotated[Int, Field(ge=1, le=86400)] | None = None
-    """How long one target may take from cordon to uncordon, in seconds, before it has failed; left out, 600."""
+    """How long one target may take, in seconds, before it has failed: a node from cordon to uncordon, a workload until
+    all its pods are available. No progress makes it longer. Left out, 600."""
 
     def domain(self) -> model.Strategy:
         """Convert to the domain."""

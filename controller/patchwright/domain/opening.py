@@ -48,10 +48,8 @@ def _waits(context: Context) -> Decision | None:
     if policy.suspend:
         return _wait(context, Phase.PENDING, f"policy {policy.key.name} is suspended")
     if not snapshot.targets:
-        noun = snapshot.kind.noun
-        return _wait(
-            context, Phase.PENDING, f"policy {policy.key.name} selects no {noun}; check target.{noun}s.selector"
-        )
+        kind = snapshot.kind
+        return _wait(context, Phase.PENDING, f"policy {policy.key.name} selects no {kind.noun}; {kind.hint}")
     return None
 
 

@@ -105,6 +105,7 @@ class Brief:
 
     ``watched_from`` is the first wave whose finished targets are still under watch: theirs is the soak.
     ``turning_back`` says that the rollout is being undone, so that nothing goes further forward than it must.
+    ``ended`` is when it was over, with every mark removed: one that is older than that has come back from somewhere.
     """
 
     now: datetime
@@ -112,15 +113,18 @@ class Brief:
     policy: PatchPolicy
     watched_from: int = 0
     turning_back: bool = False
+    ended: datetime | None = None
 
 
 class TargetKind(Protocol):
     """How one kind of target is patched. Every method is pure.
 
-    ``noun`` is what people call one; ``remedy`` is what a person does about one whose record was lost.
+    ``noun`` is what people call one; ``hint`` is what to look at when there is none, and ``remedy`` what a person does
+    about one whose record was lost.
     """
 
     noun: str
+    hint: str
     remedy: str
 
     def stand(self, target: Any, brief: Brief) -> Standing:

@@ -23,7 +23,7 @@ from patchwright.adapters.kube.client import KubeApi
 from patchwright.adapters.kube.fleet_cache import Changed
 from patchwright.adapters.kube.reflector import Reflector
 from patchwright.adapters.metrics.registry import Metrics
-from patchwright.domain.model import Key
+from patchwright.domain.model import Change, ImagesChange, Key, PatchRollout, ScriptChange
 from patchwright.domain.state import TERMINAL
 from patchwright.handlers import events, web, wiring
 from patchwright.handlers.events import Raw
@@ -184,6 +184,7 @@ class Crew:
         self.begin = self._repositories.begin
         self._keys: dict[str, Key] = {}
         self._soon: asyncio.TimerHandle | None = None
+        self._changed: set[type[Change]] = set()
         caches.fleet.on_change(self._fleet_changed)
         caches.workloads.on_change(self._workload_changed)
         caches.rollouts.on_change(self._rollout_changed)
@@ -193,19 +194,26 @@ class Crew:
         uids = {changed.rollout_uid} if changed.rollout_uid else self._caches.fleet.rollouts_on(changed.node)
         for uid in uids:
             self._wake_at_work(uid)
-        self._wake_soon()
+        self._wake_soon(ScriptChange)
 
     def _workload_changed(self, rollout_uid: str) -> None:
         self._wake_at_work(rollout_uid)
-        self._wake_soon()
+        self._wake_soon(ImagesChange)
 
     def _wake_at_work(self, uid: str) -> None:
         if uid in self._keys:
             self.rollouts.wake(self._keys[uid])
 
-    def _wake_soon(self) -> None:
+    def _wake_soon(self, change: type[Change]) -> None:
+        """Wake the rollouts of one kind of change: a busy cluster's Deployments are no news to those over nodes."""
+        self._changed.add(change)
         if self._soon is None:
-            self._soon = asyncio.get_running_loop().call_later(SOON, self._wake_active)
+            self._soon = asyncio.get_running_loop().call_later(SOON, self._wake_changed)
+
+    def _wake_changed(self) -> None:
+        self._soon = None
+        changed, self._changed = self._changed, set()
+        self._wake_active(lambda rollout: type(rollout.change) in changed)
 
     def _rollout_changed(self, key: Key) -> None:
         facts = self._caches.rollouts.rollout(key)
@@ -215,11 +223,12 @@ class Crew:
         self.rollouts.wake(key)
         self.checks.wake(key)
 
-    def _wake_active(self) -> None:
-        self._soon = None
+    def _wake_active(self, wanted: Callable[[PatchRollout], bool] = lambda _: True) -> None:
         for key in self._world.rollouts.keys():  # noqa: SIM118 (a port's method)
             case = self._world.rollouts.get(key)
-            if case is not None and case.state.phase not in TERMINAL:
+            if case is None or case.state.phase in TERMINAL:
+                continue
+            if case.rollout is None or wanted(case.rollout):
                 self.rollouts.wake(key)
 
     async def _rollout(self, key: Key) -> timedelta | None:

@@ -102,8 +102,7 @@ def _living(world: ports.World, views: Sequence[WorkloadView]) -> frozenset[str]
 def _workload(view: WorkloadView, facts: Facts, living: frozenset[str] | None) -> WorkloadView:
     """Give a workload with what was seen of its pods, and without the record of a rollout that is no more.
 
-    Kubernetes copies a Deployment's annotations to its ReplicaSets, and ``kubectl rollout undo`` back from there: a
-    record may return long after its rollout has let go of the workload and was deleted.
+    A record may come back from a ReplicaSet long after its rollout has let go of the workload and was deleted.
     """
     if living is not None and view.record is not None and view.record.rollout_uid not in living:
         view = replace(view, record=None)

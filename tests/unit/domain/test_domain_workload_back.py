@@ -14,7 +14,7 @@ from patchwright.domain.workloads.procedure import WorkloadKind
 from patchwright.domain.workloads.record import ImageRecord, Mark, Record
 from patchwright.domain.workloads.view import ImageField
 from support import builders
-from support.builders import NOW
+from support.builders import NOW, ago
 from support.image_builders import (
     NEW,
     PINNED,
@@ -219,6 +219,25 @@ def test_a_change_that_the_policy_does_not_cover_is_refused() -> None:
     assert refused is not None
     assert refused[0] == "ImageNotCovered"
     assert "policy web does not cover the image nginx" in refused[1]
+
+
+def test_one_repository_in_two_spellings_is_refused() -> None:
+    both = rollout(ImagePin("nginx", NEW), ImagePin("docker.io/library/nginx", NEW))
+    refused = WorkloadKind().refusal(brief(rollout=both))
+    assert refused is not None
+    assert refused[0] == "DuplicateImage"
+    assert "names docker.io/library/nginx twice" in refused[1]
+
+
+@pytest.mark.parametrize("mark", [Mark.FAILED, Mark.APPLYING, Mark.REVERTING])
+def test_a_record_that_comes_back_after_the_end_is_removed_and_nothing_is_undone(mark: Mark) -> None:
+    old = workload().record(mark, seconds=60)
+    assert stand(old, ended=ago(30)).stage is Stage.DONE
+    assert stand(old, ended=ago(30)).actions == ()
+    late = workload().record(mark, seconds=10)
+    assert stand(late, ended=ago(30)).stage is not Stage.DONE, "a deposed operator's, which has to be carried back"
+    given_up = workload().record(Mark.QUARANTINED, seconds=60)
+    assert stand(given_up, ended=ago(30)).stage is Stage.QUARANTINED
 
 
 def test_a_change_for_the_other_kind_of_target_is_refused() -> None:

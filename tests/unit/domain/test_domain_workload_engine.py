@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from patchwright.domain.actions import ListWorkloadPods, SetImages
 from patchwright.domain.decide import decide
-from patchwright.domain.state import Phase
+from patchwright.domain.state import Phase, RolloutState
 from patchwright.domain.targets import Note
 from patchwright.domain.workloads.record import Mark
 from support import builders
@@ -41,6 +41,14 @@ def test_a_canary_is_looked_at_while_it_soaks() -> None:
     assert not actions(found)
     assert found.wake is not None
     assert (found.wake - builders.NOW).total_seconds() == 7
+
+
+def test_without_a_target_it_is_told_where_to_look() -> None:
+    found = decide(snapshot(state=RolloutState(policy=allowed(0))))
+    assert found.state.message == (
+        "policy web selects no workload; "
+        "check target.workloads.selector, and whether any of them runs an image of the change"
+    )
 
 
 def test_what_is_left_out_for_good_is_not_waited_for_at_the_end() -> None:

@@ -143,6 +143,12 @@ def test_pods_are_listed_every_two_seconds_and_later_every_five() -> None:
     assert stand(late.pods(pod(), seconds=5)).actions == look
 
 
+def test_the_more_pods_there_are_the_more_time_is_left_between_two_looks() -> None:
+    many = [pod(f"web-{number}") for number in range(100)]
+    assert stand(applying(seconds=10).rolling().pods(*many, seconds=6)).actions == ()
+    assert stand(applying(seconds=10).rolling().pods(*many, seconds=7)).actions != ()
+
+
 def test_a_stateful_set_is_done_when_its_pods_are_of_its_revision_whatever_its_status_says() -> None:
     made = stateful().record(Mark.APPLYING)
     found = stand(made.pods(pod(revision="new"), pod("web-1", revision="old")))
@@ -265,7 +271,8 @@ def test_what_is_done_is_looked_at_every_ten_seconds_while_it_is_watched() -> No
 @pytest.mark.parametrize(
     ("made", "reason"),
     [
-        (done(seconds=60).but(unavailable="Deployment does not have minimum availability."), "Unavailable"),
+        (done(seconds=60).but(unavailable="too few", unavailable_since=ago(30)), "Unavailable"),
+        (done(seconds=30).but(unavailable="too few", unavailable_since=ago(900)), "Unavailable"),
         (done(seconds=60).pods(waiting("CrashLoopBackOff", restarts=2)), "PodCrashes"),
         (done(seconds=60).pods(pod(seconds=90, ready=False, ready_since=ago(31))), "PodNotReady"),
         (done(seconds=700).pods(pod(seconds=650, ready=False, ready_since=None)), "PodNotReady"),
@@ -279,7 +286,9 @@ def test_what_falls_ill_under_watch_has_failed(made: WorkloadBuilder, reason: st
 @pytest.mark.parametrize(
     "made",
     [
-        done(seconds=60).but(unavailable="too few", generation=2),
+        done(seconds=60).but(unavailable="too few", unavailable_since=ago(40), generation=2),
+        done(seconds=60).but(unavailable="too few", unavailable_since=ago(29)),
+        done(seconds=29).but(unavailable="too few", unavailable_since=ago(900)),
         done(seconds=60).pods(pod(seconds=90, ready=False, ready_since=ago(29))),
         done(seconds=60).pods(waiting("ContainerCreating", seconds=40)),
         done(seconds=60).pods(pod(seconds=90, ready=False, ready_since=ago(50), node_away_since=ago(100))),
@@ -291,7 +300,9 @@ def test_what_may_be_news_or_an_autoscaler_s_doing_has_not(made: WorkloadBuilder
 
 
 def test_a_team_s_own_release_afterwards_makes_the_change_no_bad_one() -> None:
-    found = stand(done(seconds=60).image(f"{REPOSITORY}:2.0@{OTHER}").but(unavailable="too few"))
+    found = stand(
+        done(seconds=60).image(f"{REPOSITORY}:2.0@{OTHER}").but(unavailable="too few", unavailable_since=ago(40))
+    )
     assert (found.stage, found.actions) == (Stage.DONE, ())
     assert found.message.startswith("web:1.1 runs; somebody changed the image of web to ghcr.io/acme/web:2.0@")
 

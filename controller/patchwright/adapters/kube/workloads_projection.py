@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from sys import intern
 from typing import Any, Final
 
 from patchwright.adapters.kube import owners
+from patchwright.adapters.kube.projection import instant
 from patchwright.domain.model import PatchPolicy
 from patchwright.domain.nodes import labels as own
 from patchwright.domain.nodes import marks
@@ -63,6 +65,7 @@ class WorkloadFacts:
     on_delete: bool
     stuck: str
     unavailable: str
+    unavailable_since: datetime | None
     owner: str
     gitops: str
     hands_off: bool
@@ -111,6 +114,7 @@ def project(kind: str, raw: Mapping[str, Any]) -> WorkloadFacts:
         on_delete=update.get("type") == "OnDelete",
         stuck=_stuck(conditions.get("Progressing") or {}),
         unavailable=_unavailable(conditions.get("Available") or {}),
+        unavailable_since=instant((conditions.get("Available") or {}).get("lastTransitionTime")),
         owner=owners.controller(metadata),
         gitops=owners.gitops(metadata),
         hands_off=annotations.get(PAUSED_ANNOTATION) == "true",
@@ -210,6 +214,7 @@ def view(facts: WorkloadFacts, policy: PatchPolicy, *, operator_namespace: str, 
         on_delete=facts.on_delete,
         stuck=facts.stuck,
         unavailable=facts.unavailable,
+        unavailable_since=facts.unavailable_since,
         owner=facts.owner,
         gitops=facts.gitops,
         hands_off=facts.hands_off,

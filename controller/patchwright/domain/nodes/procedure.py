@@ -27,6 +27,7 @@ class NodeKind:
     """How nodes are patched; implements ``domain.targets.TargetKind``."""
 
     noun = "node"
+    hint = "check target.nodes.selector"
     remedy = "check what is on it and uncordon it"
 
     def stand(self, target: NodeView, brief: Brief) -> Standing:

@@ -101,7 +101,7 @@ def unwell(view: WorkloadView, record: Record, *, now: datetime, deadline: timed
 
     Replicas that an autoscaler adds, and pods that a drain has moved, are new since then and have as long as any.
     """
-    if view.unavailable and view.observed_generation >= view.generation:
+    if _short_of_pods(view, record, now):
         return "Unavailable", f"too few of its pods are available: {view.unavailable}"
     if view.pods is None or view.pods.at < record.since:
         return None
@@ -113,6 +113,14 @@ def unwell(view: WorkloadView, record: Record, *, now: datetime, deadline: timed
         if not pod.ready and pod.node_away_since is None and now >= since + (UNREADY_PATIENCE if known else deadline):
             return "PodNotReady", f"pod {_name(pod)} is not Ready since {since.strftime('%H:%M:%S UTC')}"
     return None
+
+
+def _short_of_pods(view: WorkloadView, record: Record, now: datetime) -> bool:
+    """Tell whether it is short of pods for longer than a drain takes to move the only pod of a small one."""
+    since = view.unavailable_since
+    if not view.unavailable or since is None or view.observed_generation < view.generation:
+        return False
+    return now >= max(since, record.since) + UNREADY_PATIENCE
 
 
 def in_the_way(view: WorkloadView, record: Record, pods: WorkloadPods) -> WorkloadPod | None:

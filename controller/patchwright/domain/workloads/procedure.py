@@ -25,6 +25,7 @@ class WorkloadKind:
     """How workloads are patched; implements ``domain.targets.TargetKind``."""
 
     noun = "workload"
+    hint = "check target.workloads.selector, and whether any of them runs an image of the change"
     remedy = "check which images it runs"
 
     def stand(self, target: WorkloadView, brief: Brief) -> Standing:
@@ -75,6 +76,9 @@ class WorkloadKind:
                 f"policy {policy} targets nodes, and spec.change.images is for workloads: "
                 "name a policy that targets workloads, or change by a script"
             )
+        names = [images.repository(pin.image) for pin in brief.rollout.images.images]
+        if twice := [name for name in names if names.count(name) > 1]:
+            return "DuplicateImage", f"spec.change.images names {twice[0]} twice, in two spellings; keep one of them"
         uncovered = [pin.image for pin in brief.rollout.images.images if not images.covers(target.images, pin.image)]
         if uncovered:
             return "ImageNotCovered", (
@@ -99,7 +103,18 @@ def _skipped(reason: str, message: str, *, for_good: bool) -> Standing:
     return Standing(Stage.SKIPPED, Stage.SKIPPED.value, message, reason=reason, for_good=for_good)
 
 
+def _came_back(record: Record, brief: Brief) -> bool:
+    """Tell whether a record is a copy that somebody brought back after the rollout had removed it and was over.
+
+    Kubernetes copies a Deployment's annotations to its ReplicaSets, and ``kubectl rollout undo`` back from there. What
+    such a record says was true once; whoever ran the undo must not see it undone.
+    """
+    return brief.ended is not None and record.since < brief.ended and record.mark is not Mark.QUARANTINED
+
+
 def _touched(view: WorkloadView, record: Record, brief: Brief) -> Standing:
+    if _came_back(record, brief):
+        return marks.standing(Stage.DONE, record)
     match record.mark:
         case Mark.APPLYING:
             return rolling.forward(view, record, brief)

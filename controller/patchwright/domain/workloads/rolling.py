@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from patchwright.domain.actions import Action, DeleteBadPod, ListWorkloadPods, MarkWorkload
 from patchwright.domain.targets import Brief, Stage, Standing
@@ -17,6 +17,8 @@ LOOK = timedelta(seconds=2)
 LOOK_LATER = timedelta(seconds=5)
 LOOK_IN_SOAK = timedelta(seconds=10)
 LATER = timedelta(minutes=1)
+# A list of 500 pods has ten megabytes: the more there are, the more time is left between two looks.
+PODS_A_SECOND = 20
 FRESH = timedelta(seconds=20)
 
 
@@ -95,9 +97,9 @@ def done(view: WorkloadView, record: Record, brief: Brief) -> Standing:
     if found := health.unwell(view, record, now=brief.now, deadline=marks.limit(brief)):
         failed = marks.fail(view, record, brief, reason=found[0], message=found[1])
         return marks.standing(Stage.FAILED, failed.record, actions=(failed,))
-    looked = view.pods.at if view.pods else record.since
-    look: tuple[Action, ...] = (ListWorkloadPods(view.ref),) if brief.now >= looked + LOOK_IN_SOAK else ()
-    return replace(well, actions=look, wake=looked + LOOK_IN_SOAK)
+    due = _due(view, LOOK_IN_SOAK, never=record.since)
+    look: tuple[Action, ...] = (ListWorkloadPods(view.ref),) if brief.now >= due else ()
+    return replace(well, actions=look, wake=due)
 
 
 def taken_by_others(view: WorkloadView, record: Record) -> str:
@@ -155,11 +157,17 @@ def _waits(
     """Wait for what is missing, look at the pods now and then, and give up at the deadline."""
     if marks.expired(record, brief):
         return _over(stage, record, late("DeadlineExceeded", f"it {missing} still after {marks.span(brief)}"))
-    looked = view.pods.at if view.pods else brief.now
-    due = looked + (LOOK if brief.now - record.since < LATER else LOOK_LATER)
+    due = _due(view, LOOK if brief.now - record.since < LATER else LOOK_LATER, never=brief.now)
     look: tuple[Action, ...] = (ListWorkloadPods(view.ref),) if view.runs and brief.now >= due else ()
     wake = min(marks.deadline(record, brief), due) if view.runs else marks.deadline(record, brief)
     return marks.standing(stage, record, message=missing, actions=look, wake=wake)
+
+
+def _due(view: WorkloadView, pause: timedelta, *, never: datetime) -> datetime:
+    """Give when its pods are to be looked at again; ``never`` is from when it counts while they never were."""
+    if view.pods is None:
+        return never + pause
+    return view.pods.at + pause + timedelta(seconds=len(view.pods.pods) // PODS_A_SECOND)
 
 
 def _over(stage: Stage, record: Record, last: MarkWorkload) -> Standing:

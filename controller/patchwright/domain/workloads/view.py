@@ -91,10 +91,11 @@ class WorkloadView:
 
     ``replicas`` is how many pods are wanted (of a DaemonSet, how many nodes), ``present`` how many there are in all.
     ``away`` counts the cluster's nodes that are NotReady: a DaemonSet's pods on them say nothing (test-infra#31706).
-    ``stuck`` is what the Deployment controller says once its own progress deadline is over, ``unavailable`` what it
-    says while too few pods are available. ``owner`` names the object that controls it, ``gitops`` who applies it from
-    Git, and ``hands_off`` says that its annotation patchwright.dev/paused is true.
-    ``opted_out`` holds the mark by which people keep it out, ``record_fault`` why our annotation cannot be read.
+    ``stuck`` is what the Deployment controller says once its own progress deadline is over; ``unavailable`` what it
+    says while too few pods are available, and ``unavailable_since`` since when. ``owner`` names the object that
+    controls it, ``gitops`` who applies it from Git, and ``hands_off`` says that its annotation patchwright.dev/paused
+    is true. ``opted_out`` holds the mark by which people keep it out, ``record_fault`` why our annotation cannot be
+    read.
     """
 
     kind: str
@@ -119,6 +120,7 @@ class WorkloadView:
     on_delete: bool = False
     stuck: str = ""
     unavailable: str = ""
+    unavailable_since: datetime | None = None
     owner: str = ""
     gitops: str = ""
     hands_off: bool = False
