@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
 import pytest
 
 from patchwright.domain.state import Phase
+from patchwright.domain.workloads.record import Mark, encode
+from support import image_builders
 from support.simulator import shops
 from support.simulator.calls import Fault
-from support.simulator.cluster import Circumstances, Result, Scenario, play
+from support.simulator.cluster import Circumstances, Cluster, Result, Scenario, play
+from support.simulator.people import People
 from support.simulator.shops import PINNED, STORIES, TAGGED, WANTED
 
 CRASHES = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
@@ -70,3 +76,26 @@ def test_a_failed_canary_is_all_that_was_ever_exposed() -> None:
     assert [note.name for note in result.state.failed] == ["Deployment pay/web-1"]
     assert set(result.images.values()) == {PINNED, TAGGED}
     assert [one.version for one in result.remembered] == ["web:1.1"]
+
+
+def test_the_record_of_a_rollout_that_is_gone_is_in_nobody_s_way() -> None:
+    old = encode(replace(image_builders.record(Mark.APPLYING), rollout_uid="long-gone"))
+
+    def acts(cluster: Cluster) -> Sequence[tuple[float, Callable[[], None]]]:
+        return [(0.001, lambda: People(cluster).annotate_workload("pay/web-1", old))]
+
+    result = play(replace(shops.PLAIN, people=acts))
+
+    assert result.state.phase is Phase.SUCCEEDED
+    assert set(result.images.values()) == {WANTED}
+
+
+def test_a_workload_that_is_deleted_midway_is_named() -> None:
+    def acts(cluster: Cluster) -> Sequence[tuple[float, Callable[[], None]]]:
+        return [(2.0, lambda: People(cluster).remove_workload("pay/web-1"))]
+
+    result = play(replace(shops.PLAIN, people=acts))
+
+    assert result.state.phase is Phase.ROLLED_BACK
+    assert result.state.message.startswith("canary Deployment pay/web-1 failed: Deployment pay/web-1 vanished")
+    assert not result.violations, told(result)
