@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from patchwright.domain import backward, budget, endings, gates, waves
-from patchwright.domain.model import Quantity
+from patchwright.domain.model import ImagesChange, Quantity
 from patchwright.domain.targets import Stage, Standing
 from patchwright.domain.workloads import images, marks, obstacles, procedure, rolling
 from patchwright.domain.workloads.record import Mark
@@ -121,9 +121,10 @@ def test_l10_taking_a_workload_from_another_rollout_is_caught(monkeypatch: Patch
     monkeypatch.setattr(observe, "_conflict", lambda *args: "")
 
     def second(who: People) -> None:
-        newer = replace(who.cluster.scenario.change.images[0], digest=f"sha256:{'3' * 64}")  # type: ignore[union-attr]  # images
-        change = replace(who.cluster.scenario.change, images=(newer,))
-        who.cluster.ask_for("kernel-2", change, policy_name="too")
+        change = who.cluster.scenario.change
+        assert isinstance(change, ImagesChange)
+        newer = replace(change.images[0], digest=f"sha256:{'3' * 64}")
+        who.cluster.ask_for("kernel-2", replace(change, images=(newer,)), policy_name="too")
 
     hands = people((0.5, lambda who: who.another_policy("too")), (1.0, second))
     assert "L10" in broken(replace(PLAIN, people=hands))

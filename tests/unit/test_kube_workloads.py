@@ -435,11 +435,10 @@ async def test_a_pod_is_deleted_by_its_uid_and_one_that_is_gone_is_fine() -> Non
         await workloads.delete_pod(pod)
 
 
-async def test_what_is_gone_without_a_word_is_found_by_complete_lists() -> None:
+def test_what_a_complete_list_of_its_kind_does_not_hold_is_gone() -> None:
     made = cache(raw(), raw("api"))
-    living = Answer(200, {"metadata": {"resourceVersion": "50"}, "items": [{"metadata": {"uid": "uid-shop-api"}}]})
-    nothing = Answer(200, {"metadata": {"resourceVersion": "50"}, "items": []})
-    workloads, api = port(made, living, nothing, nothing, nothing)
-    await workloads.resync()
+    made.prune("StatefulSet", frozenset(), 50)
+    made.prune("Deployment", frozenset({"uid-shop-api"}), 50)
     assert [view.short for view in made.selected(policy(EVERYWHERE))] == ["api"]
-    assert [path for _, path, _ in api.asked][-1] == "/apis/batch/v1/cronjobs"
+    made.prune_namespaces(frozenset(), 50)
+    assert made.selected(policy(EVERYWHERE)) == ()
