@@ -21,7 +21,7 @@ from patchwright.domain.model import (
 )
 from patchwright.domain.policy import PolicyQuestion, Violation
 from support.simulator import loop
-from support.simulator.cluster import POLICY, Scenario
+from support.simulator.cluster import POLICY, PREPARED, Scenario
 from support.simulator.hardware import Act
 from support.simulator.scenarios import unless
 from support.simulator.workloads import App
@@ -68,8 +68,28 @@ TONIGHT = replace(SIX, windows=(MaintenanceWindow("0 9 * * *", timedelta(minutes
 BROKEN_CANARY = replace(PLAIN, script=unless({("node-01", JobStep.APPLY): BREAKS}, WORKS))
 BROKEN_LATE = replace(PLAIN, script=unless(VERIFIED_BADLY, WORKS))
 
+PREPARES = replace(PLAIN, change=PREPARED)
+NO_IMAGE = replace(PREPARES, script=unless({("node-01", JobStep.PREPARE): Act(waiting="ImagePullBackOff")}, WORKS))
+
 STORIES: dict[str, tuple[str, Scenario]] = {
     "clean": ("A clean rollout: canary, soak, a wave of two, and the rest", PLAIN),
+    "prepared": ("A clean rollout of a change with a prepare step, which runs before the cordon", PREPARES),
+    "nothing-to-prepare-with": (
+        "The canary cannot pull its image; it was never cordoned, no version is blamed",
+        NO_IMAGE,
+    ),
+    "prepared-midway": (
+        "While two nodes are prepared a person cordons one, and another that breaks down takes the other's place",
+        with_people(
+            PREPARES,
+            (90, lambda who: who.cordon("node-03")),
+            (93, lambda who: who.node("node-02", ready=False)),
+            (94, lambda who: who.node("node-04", ready=False)),
+            (120, lambda who: who.uncordon("node-03")),
+            (150, lambda who: who.node("node-02", ready=True)),
+            (160, lambda who: who.node("node-04", ready=True)),
+        ),
+    ),
     "failed-canary": ("The canary's apply step fails; it is put back, and the version is remembered", BROKEN_CANARY),
     "failure-in-wave-2": ("A node of the first wave fails to verify; everything is put back", BROKEN_LATE),
     "stuck-drain": ("A PodDisruptionBudget never allows an eviction; the drain is undone at its timeout", NEVER),

@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from patchwright.domain import windows
-from patchwright.domain.actions import Action, Cordon, Mark, NodeRef, Uncordon
+from patchwright.domain.actions import Action, Cordon, DeleteJob, JobStep, Mark, NodeRef, StartJob, Uncordon
 from patchwright.domain.decide import decide
 from patchwright.domain.model import FailurePolicy, Quantity
 from patchwright.domain.nodes import record
-from patchwright.domain.nodes.view import NodeView
+from patchwright.domain.nodes.view import NodeView, Outcome
 from patchwright.domain.snapshot import Decision, Snapshot
 from patchwright.domain.state import TERMINAL
 from support.builders import ROLLOUT_UID
@@ -20,7 +20,8 @@ from support.strategies import snapshots
 
 # A whole fleet takes a while to make up, the more so beside other tests.
 SETTINGS = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-AWAY = frozenset(record.Mark) - {record.Mark.DONE, record.Mark.RESTORED}
+CLAIMED = frozenset({record.Mark.PREPARING, record.Mark.PREPARED})
+AWAY = frozenset(record.Mark) - {record.Mark.DONE, record.Mark.RESTORED} - CLAIMED
 
 
 def done_by(decision: Decision) -> list[Action]:
@@ -37,11 +38,22 @@ def is_ours(node: NodeView) -> bool:
     return node.record is not None and node.record.rollout_uid == ROLLOUT_UID
 
 
+def claimed(snapshot: Snapshot, decision: Decision) -> list[NodeView]:
+    """Give the nodes that are newly touched, cordoned or only prepared: this rollout's record was not on them."""
+    by_uid = nodes(snapshot)
+    written = [by_uid[action.node.uid] for action in done_by(decision) if isinstance(action, Cordon | Mark)]
+    return [node for node in written if not is_ours(node)]
+
+
 def started(snapshot: Snapshot, decision: Decision) -> list[NodeView]:
-    """Give the nodes that are newly touched: cordoned for this rollout, whose record they did not carry."""
+    """Give the nodes that are begun with: newly touched, or cordoned after they were prepared."""
     by_uid = nodes(snapshot)
     cordons = [by_uid[action.node.uid] for action in done_by(decision) if isinstance(action, Cordon)]
-    return [node for node in cordons if not is_ours(node)]
+    return claimed(snapshot, decision) + [node for node in cordons if is_prepared(node)]
+
+
+def is_prepared(node: NodeView) -> bool:
+    return is_ours(node) and node.record is not None and node.record.mark in CLAIMED
 
 
 def unavailable(node: NodeView) -> bool:
@@ -80,7 +92,7 @@ def test_the_order_in_which_nodes_are_listed_changes_nothing_that_is_done(snapsh
 @given(snapshots())
 def test_only_nodes_that_nobody_else_has_to_do_with_are_started(snapshot: Snapshot) -> None:
     for node in started(snapshot, decide(snapshot)):
-        assert node.record is None
+        assert node.record is None or is_prepared(node)
         assert not node.record_fault
         assert node.ready
         assert not node.unschedulable
@@ -102,10 +114,46 @@ def test_what_is_not_ours_is_not_touched(snapshot: Snapshot) -> None:
 @SETTINGS
 @given(snapshots())
 def test_no_more_start_than_there_is_room_for(snapshot: Snapshot) -> None:
-    begun = started(snapshot, decide(snapshot))
-    away = sum(unavailable(node) for node in nodes(snapshot).values())
-    total = len(snapshot.targets)
-    assert not begun or away + len(begun) <= limit(snapshot.policy.strategy.max_unavailable, total)
+    decision, fleet = decide(snapshot), nodes(snapshot).values()
+    begun, new = started(snapshot, decision), claimed(snapshot, decision)
+    away = sum(unavailable(node) for node in fleet)
+    most = limit(snapshot.policy.strategy.max_unavailable, len(snapshot.targets))
+    assert len(begun) == len(new) or away + len(begun) - len(new) <= most
+    # What is prepared keeps a place of its own: no more are prepared than may be cordoned.
+    kept = sum(is_prepared(node) and not unavailable(node) for node in fleet)
+    assert not new or away + kept + len(new) <= most
+
+
+@SETTINGS
+@given(snapshots())
+def test_no_node_is_cordoned_before_it_is_prepared_where_the_change_has_something_to_prepare(
+    snapshot: Snapshot,
+) -> None:
+    by_uid = nodes(snapshot)
+    for action in done_by(decide(snapshot)):
+        if not isinstance(action, Cordon):
+            continue
+        node = by_uid[action.node.uid]
+        assert is_ours(node) or snapshot.rollout.script.prepare is None
+        if is_prepared(node):
+            job = node.jobs.get(JobStep.PREPARE)
+            assert node.record is not None
+            assert node.record.mark is record.Mark.PREPARED or (job and job.outcome is Outcome.SUCCEEDED)
+
+
+@SETTINGS
+@given(snapshots())
+def test_nothing_but_a_cordon_changes_whether_a_prepared_node_takes_pods(snapshot: Snapshot) -> None:
+    by_uid = nodes(snapshot)
+    for action in done_by(decide(snapshot)):
+        ref = getattr(action, "node", None)
+        if not isinstance(ref, NodeRef) or not is_prepared(by_uid[ref.uid]):
+            continue
+        known = by_uid[ref.uid].record
+        assert known is not None
+        assert isinstance(action, Cordon | Mark | Uncordon | StartJob | DeleteJob)
+        if isinstance(action, Uncordon):
+            assert action.keep_cordon or known.cordoned
 
 
 @SETTINGS
@@ -118,9 +166,10 @@ def test_no_wave_grows_beyond_its_plan_and_nothing_starts_in_another(snapshot: S
     assert plan is not None
     size = plan.waves[min(wave, len(plan.waves) - 1)].size
     members = [n for n in nodes(snapshot).values() if is_ours(n) and n.record is not None and n.record.wave == wave]
-    assert size is None or len(members) + len(begun) <= size
+    new = {node.uid for node in claimed(snapshot, decide(snapshot))}
+    assert not new or size is None or len(members) + len(new) <= size
     for action in done_by(decide(snapshot)):
-        if isinstance(action, Cordon) and action.node.uid in {node.uid for node in begun}:
+        if isinstance(action, Cordon | Mark) and action.node.uid in new:
             assert action.record.wave == wave
 
 
@@ -158,6 +207,8 @@ def test_domains_and_control_planes_take_turns(snapshot: Snapshot) -> None:
     lone = [node for node in begun if node.order.one_at_a_time]
     others = [node for node in nodes(snapshot).values() if node.order.one_at_a_time and unavailable(node)]
     assert len(lone) + (len(others) if lone else 0) <= 1
+    kept = [node for node in nodes(snapshot).values() if node.order.one_at_a_time and is_prepared(node)]
+    assert not (kept and any(node in claimed(snapshot, decide(snapshot)) for node in lone))
     if snapshot.policy.strategy.topology_key:
         assert len({node.order.domain for node in begun}) <= 1
 

@@ -152,6 +152,7 @@ FULL: Final[Mapping[str, Manifest]] = {
                     "args": ["openssl"],
                     "env": [{"name": "DEBIAN_FRONTEND", "value": "noninteractive"}, {"name": "EMPTY"}],
                     "apply": _STEP,
+                    "prepare": {"args": ["prepare"], "timeout": "20m"},
                     "verify": {"args": ["verify"]},
                     "rollback": {"args": ["rollback"], "timeout": "1h30m"},
                     "reboot": "WhenRequested",

@@ -75,6 +75,7 @@ RULES: Final = (
     Wrong(R, f"{SCRIPT}.image", "registry.example/patch", _PINNED),
     Wrong(R, f"{SCRIPT}.image", "registry.example:5000/patch", _PINNED),
     Wrong(R, f"{SCRIPT}.apply.image", "patch", _PINNED),
+    Wrong(R, f"{SCRIPT}.prepare", {}, "prepare must set image, command, args or env, or it would run the apply step"),
     Wrong(R, f"{SCRIPT}.verify", {"timeout": "1m"}, "verify must set image, command, args or env"),
     Wrong(R, f"{SCRIPT}.rollback", {}, "rollback must set image, command, args or env"),
     Wrong(G, "spec.url", "git@git.example:org/fleet", _GIT),

@@ -54,7 +54,8 @@ CHANGE = "c0ffee0123456789"
 VERSION = "3.0.17"
 REVISION = "main@sha1:abc"
 OURS = frozenset({Mark.DRAINING, Mark.APPLYING, Mark.FAILED, Mark.UNDRAINING, Mark.REVERTING, Mark.QUARANTINED})
-APPLIED = frozenset(Mark) - {Mark.DRAINING}
+CLAIMED = frozenset({Mark.PREPARING, Mark.PREPARED})
+APPLIED = frozenset(Mark) - CLAIMED - {Mark.DRAINING}
 
 
 def ago(seconds: float) -> datetime:
@@ -223,15 +224,19 @@ def change(**changes: Any) -> ScriptChange:
     return replace(ScriptChange(VERSION, "registry.example/patch@sha256:1", step, rollback=step), **changes)
 
 
+_OF_CHANGE = ("prepare", "verify", "rollback", "reboot", "apply")
+
+
 def rollout(**changes: Any) -> PatchRollout:
     """Give a rollout; words of the change may be said directly: ``rollout(reboot=Reboot.ALWAYS)``."""
-    of_change = {key: changes.pop(key) for key in ("verify", "rollback", "reboot", "apply") if key in changes}
+    of_change = {key: changes.pop(key) for key in _OF_CHANGE if key in changes}
     found = PatchRollout(
         Key("ops", "openssl"), ROLLOUT_UID, 1, LONG_AGO, "openssl", change=change(**of_change), change_id=CHANGE
     )
     return replace(found, **changes)
 
 
+PREPARED = Step(command=("/bin/prepare",))
 VERIFIED = Step(command=("/bin/verify",))
 REBOOTS = {"reboot": Reboot.ALWAYS}
 

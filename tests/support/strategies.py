@@ -178,6 +178,7 @@ def rollouts(draw: st.DrawFn) -> PatchRollout:
         abort=draw(rare),
         deleting=draw(rare),
         reboot=draw(st.sampled_from(Reboot)),
+        prepare=draw(st.sampled_from((None, builders.PREPARED))),
         verify=draw(st.sampled_from((None, builders.VERIFIED))),
     )
 
@@ -248,7 +249,8 @@ def _calm(found: Snapshot) -> Snapshot:
     )
     plan = waves.plan(policy.strategy, total=len(found.targets), canaries=0)
     state = RolloutState(plan=plan, wave=min(found.state.wave, 2), policy=builders.allowed(min(found.state.wave, 2)))
-    rollout = builders.rollout(reboot=found.rollout.script.reboot, verify=found.rollout.script.verify)
+    change = found.rollout.script
+    rollout = builders.rollout(reboot=change.reboot, prepare=change.prepare, verify=change.verify)
     targets = tuple(_freed(target) if number % 3 else target for number, target in enumerate(found.targets))
     return replace(found, policy=policy, state=state, rollout=rollout, targets=targets, superseded_by="", answer=None)
 

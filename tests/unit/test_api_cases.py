@@ -83,7 +83,7 @@ def _has(kind: str, path: str) -> bool:
         return True
     if kind == "PatchRollout":
         # Every step has the same fields, and apply has all of them.
-        path = path.replace("verify.", "apply.").replace("rollback.", "apply.")
+        path = path.replace("prepare.", "apply.").replace("verify.", "apply.").replace("rollback.", "apply.")
     both = (api_cases.FULL[kind], api_cases.WORKLOADS.get(kind, {}))
     return any(found(full, path.split(".")) for full in both)
 

@@ -35,6 +35,7 @@ def test_it_is_a_valid_value_of_a_label_and_never_the_word_that_opts_out() -> No
         {"apply": Step(("/patch",), ("a", "b"), (("K", "w"),))},
         {"apply": dataclasses.replace(CHANGE.apply, timeout=timedelta(seconds=1))},
         {"apply": dataclasses.replace(CHANGE.apply, image="other:1")},
+        {"prepare": Step()},
         {"verify": Step()},
         {"rollback": Step()},
         {"reboot": Reboot.ALWAYS},

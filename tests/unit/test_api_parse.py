@@ -129,6 +129,7 @@ def test_steps_take_from_the_script_what_they_leave_out() -> None:
     assert change.apply.command == ("/patch",)
     assert change.apply.args == ("--now", "")
     assert change.apply.env == (*shared, ("MODE", "fast"))
+    assert change.prepare == model.Step(("/patch",), ("prepare",), shared, timeout=timedelta(minutes=20))
     assert change.verify == model.Step(("/patch",), ("verify",), shared)
     assert change.rollback == model.Step(("/patch",), ("rollback",), shared, timeout=timedelta(minutes=90))
     assert change.reboot is model.Reboot.WHEN_REQUESTED

@@ -115,8 +115,20 @@ def test_a_pod_that_its_own_reboot_killed_is_tried_again_and_an_error_of_its_own
     assert fail["onExitCodes"] == {"containerName": "step", "operator": "NotIn", "values": [137, 143, 255]}
 
 
-def test_a_verify_step_never_reboots_so_it_has_one_try_always() -> None:
-    assert render(JobStep.VERIFY, reboot=Reboot.ALWAYS, verify=Step(args=("verify",)))["spec"]["backoffLimit"] == 0
+@pytest.mark.parametrize("step", [JobStep.PREPARE, JobStep.VERIFY])
+def test_a_step_that_never_reboots_has_one_try_always(step: JobStep) -> None:
+    made = render(step, reboot=Reboot.ALWAYS, prepare=Step(args=("prepare",)), verify=Step(args=("verify",)))
+    assert made["spec"]["backoffLimit"] == 0
+
+
+def test_a_prepare_step_is_run_as_every_other_is_on_a_node_that_is_not_cordoned() -> None:
+    prepare = Step(args=("fetch",), timeout=timedelta(minutes=20), image="example.org/fetch:3")
+    made, other = render(JobStep.PREPARE, prepare=prepare), render()
+    assert container_of(made)["image"] == "example.org/fetch:3"
+    assert (container_of(made)["args"], made["spec"]["activeDeadlineSeconds"]) == (["fetch"], 1200)
+    assert {"name": "PATCHWRIGHT_STEP", "value": "prepare"} in container_of(made)["env"]
+    for field in ("nodeName", "tolerations", "restartPolicy", "hostPID", "volumes"):
+        assert pod_of(made)[field] == pod_of(other)[field]
 
 
 def test_the_last_lines_of_a_log_stand_in_for_a_message_that_was_not_written() -> None:

@@ -75,10 +75,10 @@ class Step(WireModel):
         )
 
 
-def _says_what(name: str) -> Rule:
+def _says_what(name: str, otherwise: str = "again") -> Rule:
     return Rule(
         f"!has(self.{name}) || {_SAYS_WHAT.format(name)}",
-        f"{name} must set image, command, args or env, or it would run the apply step again",
+        f"{name} must set image, command, args or env, or it would run the apply step {otherwise}",
         lambda script: _differs(getattr(script, name)),
         field=f".{name}",
     )
@@ -91,9 +91,8 @@ def _differs(step: Step | None) -> bool:
 class Script(WireModel):
     """A change made by running an image on each node, as a Plan of system-upgrade-controller does."""
 
-    rules = (_says_what("verify"), _says_what("rollback"))
+    rules = (_says_what("prepare", "before the cordon"), _says_what("verify"), _says_what("rollback"))
     hints: ClassVar[Mapping[str, str]] = {
-        "prepare": "system-upgrade-controller's prepare does not exist here; do it in apply",
         "upgrade": "system-upgrade-controller's upgrade is apply here",
         "envFrom": "envFrom is not supported; list the variables in env",
         "channel": "channels are not followed: a rollout is one exact version",
@@ -114,6 +113,9 @@ class Script(WireModel):
     """Environment variables of every step."""
     apply: Step | None = None
     """How the change is made; left out, the script's own image, command, args and env."""
+    prepare: Step | None = None
+    """What runs before the node is cordoned and drained, to fetch what the change needs: where it fails, the node was
+    never touched. It must not change anything."""
     verify: Step | None = None
     """How it is proved that the node runs the wanted version: exit code 0. Left out, the health checks decide."""
     rollback: Step | None = None
@@ -141,6 +143,7 @@ class Script(WireModel):
             self.version,
             self.image,
             apply=(self.apply or Step()).domain(self),
+            prepare=self.prepare.domain(self) if self.prepare else None,
             verify=self.verify.domain(self) if self.verify else None,
             rollback=self.rollback.domain(self) if self.rollback else None,
             reboot=model.Reboot(given(self.reboot, "Never")),

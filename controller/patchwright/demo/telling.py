@@ -85,6 +85,8 @@ class Cell(StrEnum):
 
 
 _CELLS: Final = {
+    record.Mark.PREPARING: Cell.WAITING,
+    record.Mark.PREPARED: Cell.WAITING,
     record.Mark.DRAINING: Cell.DRAINING,
     record.Mark.APPLYING: Cell.PATCHING,
     record.Mark.DONE: Cell.PATCHED,

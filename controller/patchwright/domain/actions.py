@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class JobStep(StrEnum):
     """The steps of a change that run as a Job on the target."""
 
+    PREPARE = "prepare"
     APPLY = "apply"
     VERIFY = "verify"
     ROLLBACK = "rollback"

@@ -9,7 +9,7 @@ from patchwright.domain import budget, endings, waves
 from patchwright.domain.model import RollbackScope
 from patchwright.domain.snapshot import Batch, Context, Decision, Snapshot, earliest
 from patchwright.domain.state import Cause, Phase
-from patchwright.domain.survey import Stand
+from patchwright.domain.survey import ACTIVE, Stand
 from patchwright.domain.targets import Note, Stage
 
 DELETED = "Deleted"
@@ -73,7 +73,7 @@ def _reason(context: Context, first: Note, blamed: str) -> str:
 
 
 def _unhealthy(context: Context) -> Cause | None:
-    if not (context.verdict.failed and context.survey.touched):
+    if not (context.verdict.failed and len(context.survey.touched) > len(context.survey.claimed)):
         return None
     return Cause("HealthCheckFailed", context.verdict.message, context.now)
 
@@ -83,24 +83,26 @@ def step(context: Context, why: Cause) -> Decision:
     batches = _settle(context, why)
     waiting = [stand for stand in context.survey.at(Stage.DONE) if _undoes(context, stand, why)]
     batches += _turn(context, waiting, why)
-    if not waiting and not context.survey.at(Stage.WORKING, Stage.FAILED, Stage.RESTORING):
+    left = len(waiting) + len(context.survey.at(*ACTIVE))
+    if not left:
         return endings.undone(context, why)
-    left = len(waiting) + len(context.survey.at(Stage.WORKING, Stage.FAILED, Stage.RESTORING))
     message = f"rolling back ({left} to go): {why.message}"
     state = replace(
         context.state, phase=Phase.ROLLING_BACK, message=message, cause=why, soak_since=None, soak_until=None
     )
-    wakes = [stand.standing.wake for stand in context.survey.at(Stage.WORKING, Stage.RESTORING)]
+    wakes = [stand.standing.wake for stand in context.survey.at(*ACTIVE)]
     return Decision(state, tuple(batch for batch in batches if batch), earliest(*wakes))
 
 
 def _settle(context: Context, why: Cause) -> list[Batch]:
     """Carry on what goes back, put back what failed, and turn round what is on its way forward.
 
-    A target that the change was not begun on yet is given back whatever the scope: nothing new is touched (L3).
+    A target that the change was not begun on yet is given back whatever the scope: nothing new is touched (L3). For one
+    that is only claimed, there is no other way on.
     """
     survey, kind, brief = context.survey, context.snapshot.kind, context.brief
     batches = [stand.standing.actions for stand in survey.at(Stage.RESTORING)]
+    batches += [tuple(kind.put_back(target, brief, why=why.reason)) for target in survey.claimed]
     batches += [
         stand.standing.actions or tuple(kind.put_back(stand.target, brief, why=why.reason))
         for stand in survey.at(Stage.FAILED)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from patchwright.domain.actions import DeleteJobs, DropFinalizer, Remember
 from patchwright.domain.snapshot import Batch, Context, Decision, earliest
 from patchwright.domain.state import Cause, Phase
-from patchwright.domain.survey import VANISHED
+from patchwright.domain.survey import ACTIVE, CLAIMED, VANISHED
 from patchwright.domain.targets import Stage
 
 # What the change itself is blamed for; anything else may be tried again without being asked for.
@@ -79,17 +79,18 @@ def finish(context: Context) -> Decision:
 def _late(context: Context) -> Decision | None:
     """Carry back what was begun by an operator that had not seen yet that the rollout was ending (L6, L10).
 
-    Whoever removed the record of a target that is half-way back would leave it cordoned for good.
+    Whoever removed the record of a target that is half-way back would leave it cordoned for good; the Job of one that
+    is being prepared has to be gone before its record, or seen not to have come.
     """
     survey, kind, brief = context.survey, context.snapshot.kind, context.brief
-    late = [s for s in survey.at(Stage.RESTORING, Stage.FAILED, Stage.WORKING) if not s.standing.unchanged]
+    late = [s for s in survey.at(*ACTIVE) if s.standing.stage is not Stage.WORKING or not s.standing.unchanged]
     if not late:
         return None
     batches = []
     for stand in late:
         turns = stand.standing.stage is not Stage.RESTORING and stand.standing.settled
         back = tuple(kind.put_back(stand.target, brief, why="Ended")) if turns else ()
-        batches.append(back or stand.standing.actions)
+        batches.append(back or (() if stand.standing.stage in CLAIMED else stand.standing.actions))
     wake = earliest(*(stand.standing.wake for stand in late))
     return Decision(context.state, tuple(batch for batch in batches if batch), wake)
 

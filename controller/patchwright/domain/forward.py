@@ -10,11 +10,10 @@ from patchwright.domain import endings, gates, selection, waves
 from patchwright.domain.gates import Gate
 from patchwright.domain.snapshot import Batch, Context, Decision, earliest
 from patchwright.domain.state import Phase, RolloutState, WavePlan
-from patchwright.domain.survey import Stand
+from patchwright.domain.survey import ACTIVE, IN_FLIGHT, Stand
 from patchwright.domain.targets import Stage, Target
 
 LOOK_AGAIN = timedelta(seconds=1)
-ACTIVE = (Stage.WORKING, Stage.RESTORING, Stage.FAILED)
 
 
 def step(context: Context) -> Decision:
@@ -26,13 +25,15 @@ def step(context: Context) -> Decision:
     return _begin(context, going, candidates)
 
 
-def carry_on(context: Context) -> tuple[Batch, ...]:
-    """Continue everything in flight; a failed target below the threshold is put back by itself.
+def carry_on(context: Context, *, but: Sequence[Target] = ()) -> tuple[Batch, ...]:
+    """Continue everything in flight ``but`` what is begun with; a failed target below the threshold is put back.
 
     A target that is done may want to be looked at while it is under watch.
     """
     survey, snapshot = context.survey, context.snapshot
-    batches = [stand.standing.actions for stand in survey.at(Stage.WORKING, Stage.RESTORING, Stage.DONE)]
+    begun = {target.uid for target in but}
+    going = (stand for stand in survey.at(*IN_FLIGHT, Stage.DONE) if stand.target.uid not in begun)
+    batches = [stand.standing.actions for stand in going]
     for stand in survey.at(Stage.FAILED):
         back = snapshot.kind.put_back(stand.target, context.brief, why="Failed")
         # A health failure is written into the target's record first; the next round puts it back.
@@ -104,20 +105,28 @@ def _waiting(context: Context) -> list[Stand]:
 
 
 def _begin(context: Context, going: tuple[Batch, ...], candidates: Sequence[Target]) -> Decision:
+    """Take out of service what is prepared, then claim what is next; each passes every gate, at that moment."""
+    prepared = waves.fleet_order(stand.target for stand in context.survey.at(Stage.PREPARED))
     gate = gates.first_closed(context)
     if gate is None and not candidates:
         gate = _nobody(context)
-    if gate is None and candidates:
-        gate = gates.policy(context, candidates, wave=context.state.wave, size=len(candidates))
+    if gate is None and (prepared or candidates):
+        asked = [*waves.fleet_order(context.survey.claimed), *candidates]
+        gate = gates.policy(context, asked, wave=context.state.wave, size=len(asked))
     room = 0
     if gate is None:
         room, gate = gates.room(context)
     if gate is not None:
         return _held(context, going, gate)
-    picked = _pick(context, candidates, room)
-    if not picked and not context.survey.at(*ACTIVE):
-        return _held(context, going, _alone(context, candidates[0]))
-    return _start(context, going, picked)
+    out, claimed = _pick(context, prepared, candidates, room=room)
+    if not (out or claimed or _at_work(context)):
+        return _held(context, going, _alone(context, (*prepared, *candidates)[0]))
+    return _start(context, out, claimed)
+
+
+def _at_work(context: Context) -> list[Stand]:
+    """Give what is in flight and does not itself wait for its turn."""
+    return [stand for stand in context.survey.at(*ACTIVE) if stand.standing.stage is not Stage.PREPARED]
 
 
 def _nobody(context: Context) -> Gate | None:
@@ -138,34 +147,48 @@ def _alone(context: Context, target: Target) -> Gate:
     return Gate(f"{target.name} goes one at a time, and another such {noun} is unavailable", reason="OneAtATime")
 
 
-def _pick(context: Context, candidates: Sequence[Target], room: int) -> list[Target]:
+def _pick(
+    context: Context, prepared: Sequence[Target], candidates: Sequence[Target], *, room: int
+) -> tuple[list[Target], list[Target]]:
+    """Give the prepared ones that are taken out of service now, and the candidates that are claimed (L1).
+
+    What is claimed keeps its place, so that no more are prepared than may be taken out of service. Beside a failure
+    that is being written down nothing begins: it may be the one that halts the rollout (L3).
+    """
     survey, one_domain = context.survey, context.policy.strategy.topology_key is not None
-    return waves.startable(candidates, busy=survey.busy, limit=room, one_domain=one_domain, lone=survey.lone_away)
+    if any(stand.standing.failing for stand in survey.at(*ACTIVE)):
+        return [], []
+    busy, lone = survey.busy, survey.lone_away
+    out = waves.startable(prepared, busy=busy, limit=room, one_domain=one_domain, lone=lone)
+    busy += [target.order for target in survey.claimed]
+    left = room - survey.reserved
+    return out, waves.startable(candidates, busy=busy, limit=left, one_domain=one_domain, lone=lone)
 
 
 def _held(context: Context, going: tuple[Batch, ...], gate: Gate) -> Decision:
     if gate.outcome is not None:
         return endings.end(context, gate.outcome, gates.ending(gate, context.now))
     state = replace(
-        _at_work(context), phase=gate.phase or _phase(context), message=f"{_progress(context)}{gate.message}"
+        _afresh(context), phase=gate.phase or _phase(context), message=f"{_progress(context)}{gate.message}"
     )
     return Decision(state, going + gate.batches, earliest(gate.wake, _wake(context)), gate.again)
 
 
-def _start(context: Context, going: tuple[Batch, ...], picked: Sequence[Target]) -> Decision:
-    snapshot, state = context.snapshot, _at_work(context)
-    begun = [tuple(snapshot.kind.begin(target, context.brief, wave=state.wave)) for target in picked]
+def _start(context: Context, out: Sequence[Target], claimed: Sequence[Target]) -> Decision:
+    snapshot, state = context.snapshot, _afresh(context)
+    going = carry_on(context, but=out)
+    begun = [tuple(snapshot.kind.begin(target, context.brief, wave=state.wave)) for target in (*out, *claimed)]
     state = replace(
         state,
         phase=Phase.PROGRESSING if state.wave else Phase.CANARY,
         started_at=state.started_at or context.now,
         wave_since=state.wave_since or context.now,
-        message=_progress(context) + _news(context, picked),
+        message=_progress(context) + _news(context, out, claimed),
     )
     return Decision(state, going + tuple(begun), _wake(context), begins=bool(begun))
 
 
-def _at_work(context: Context) -> RolloutState:
+def _afresh(context: Context) -> RolloutState:
     return replace(context.state, soak_since=None, soak_until=None, leftover_since=None)
 
 
@@ -182,19 +205,25 @@ def _progress(context: Context) -> str:
     wave, members = plan_of(context), _members(context)
     done = sum(stand.standing.stage is Stage.DONE for stand in members)
     size = "" if wave.size is None else f" of {wave.size}"
-    return f"{wave.name}: {done}{size} done, {len(context.survey.at(*ACTIVE))} in flight; "
+    prepared = len(context.survey.at(Stage.PREPARED))
+    waiting = f" ({prepared} prepared)" if prepared else ""
+    return f"{wave.name}: {done}{size} done, {len(context.survey.at(*ACTIVE))} in flight{waiting}; "
 
 
-def _news(context: Context, picked: Sequence[Target]) -> str:
+def _news(context: Context, out: Sequence[Target], claimed: Sequence[Target]) -> str:
     """Give the tail of the sentence: what stands in the way, else what begins, else what is at work."""
-    working = context.survey.at(*ACTIVE)
-    stuck = [stand for stand in working if stand.standing.reason]
+    stuck = [stand for stand in context.survey.at(*ACTIVE) if stand.standing.reason]
     if stuck:
         return f"{stuck[0].target.name}: {stuck[0].standing.message}"
-    if picked:
-        more = f" and {len(picked) - 1} more" if len(picked) > 1 else ""
-        return f"starts {picked[0].name}{more}"
+    if begun := [text for text in (_named("starts", claimed), _named("takes out of service", out)) if text]:
+        return ", ".join(begun)
+    working = _at_work(context)
     return f"{working[0].target.name} {working[0].standing.message}"
+
+
+def _named(verb: str, targets: Sequence[Target]) -> str:
+    more = f" and {len(targets) - 1} more" if len(targets) > 1 else ""
+    return f"{verb} {targets[0].name}{more}" if targets else ""
 
 
 def _wake(context: Context) -> datetime | None:

@@ -39,12 +39,15 @@ class Gate:
 
 
 def paused(context: Context) -> Gate | None:
-    """People paused the rollout or its policy."""
+    """People paused the rollout or its policy; what is only prepared waits with what is not, as it costs nothing."""
     name = context.policy.key.name
+    finishes = "what is in flight finishes"
+    if context.survey.claimed:
+        finishes = "what is out of service finishes, what is prepared stays in service"
     if context.snapshot.rollout.paused:
-        return Gate("paused by spec.paused; what is in flight finishes, nothing new starts", Phase.PAUSED)
+        return Gate(f"paused by spec.paused; {finishes}, nothing new starts", Phase.PAUSED)
     if context.policy.suspend:
-        return Gate(f"policy {name} is suspended; what is in flight finishes, nothing new starts", Phase.PAUSED)
+        return Gate(f"policy {name} is suspended; {finishes}, nothing new starts", Phase.PAUSED)
     return None
 
 
@@ -157,10 +160,14 @@ def _denied(context: Context, recorded: WavePolicy) -> Gate:
 
 
 def room(context: Context) -> tuple[int, Gate | None]:
-    """L1: how many may start, or who takes all the room."""
+    """L1: how many may be taken out of service, or who takes all the room.
+
+    What is at work explains itself; what was prepared while there was room, and has none now, does not.
+    """
     strategy, survey = context.policy.strategy, context.survey
     left = budget.room(strategy.max_unavailable, total=survey.total, unavailable=survey.unavailable)
-    if left or survey.at(*OUT - {Stage.QUARANTINED}):
+    at_work = survey.at(*OUT - {Stage.QUARANTINED}, Stage.PREPARING)
+    if left or (at_work and not survey.at(Stage.PREPARED)):
         return left, None
     away = sorted(s.target.name for s in survey.at(*Stage) if s.standing.stage in OUT or not s.target.available)
     names = ", ".join(away[:3]) + (f" and {len(away) - 3} more" if len(away) > 3 else "")

@@ -328,12 +328,13 @@ class ScriptChange:
     """A change made by running an image on each node, as system-upgrade-controller does.
 
     ``version`` is what the change installs, as pinned by its author; the verify step's termination message must agree
-    when it names a version.
+    when it names a version. ``prepare`` runs before the cordon: what it finds missing costs no drain.
     """
 
     version: str
     image: str
     apply: Step
+    prepare: Step | None = None
     verify: Step | None = None
     rollback: Step | None = None
     reboot: Reboot = Reboot.NEVER

@@ -202,6 +202,7 @@ class ChangeFacts:
     reboot: str = "Never"
     privileged: bool = False
     images: Sequence[tuple[str, str, str]] = ()
+    prepare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,6 +352,7 @@ def _change(change: ChangeFacts) -> dict[str, Any]:
         "reboot": change.reboot,
         "privileged": change.privileged,
         "images": [{"image": image, "tag": tag, "digest": digest} for image, tag, digest in change.images],
+        "prepare": change.prepare,
     }
 
 

@@ -11,9 +11,12 @@ from patchwright.domain.state import NOTE_MESSAGE_KEPT, NOTES_KEPT, RolloutState
 from patchwright.domain.targets import Brief, Counts, Note, Order, Stage, Standing, Target, TargetKind
 
 # A tuple, because what follows from it has an order, and a set's differs from one process to the next.
-TOUCHED = (Stage.WORKING, Stage.DONE, Stage.FAILED, Stage.RESTORING, Stage.RESTORED, Stage.QUARANTINED)
+CLAIMED = (Stage.PREPARING, Stage.PREPARED)
+TOUCHED = (*CLAIMED, Stage.WORKING, Stage.DONE, Stage.FAILED, Stage.RESTORING, Stage.RESTORED, Stage.QUARANTINED)
 OUT = frozenset({Stage.WORKING, Stage.FAILED, Stage.RESTORING, Stage.QUARANTINED})
-IN_FLIGHT = (Stage.WORKING, Stage.RESTORING)
+IN_FLIGHT = (*CLAIMED, Stage.WORKING, Stage.RESTORING)
+# What has to come to some end before a wave or a rollout is over.
+ACTIVE = (*IN_FLIGHT, Stage.FAILED)
 # The reason of a target that does not exist any more: nobody can look at it.
 VANISHED = "Vanished"
 _NEVER = datetime.max.replace(tzinfo=UTC)
@@ -31,12 +34,15 @@ class Stand:
 class Survey:
     """What ``take`` found.
 
-    ``lost`` are targets that were in flight and are gone, or whose record is. ``lone_away`` says that a target that
-    goes one at a time is unavailable: with a control-plane node down, etcd's quorum may not survive another.
+    ``lost`` are targets that were in flight and are gone, or whose record is; nothing is lost with one that was only
+    claimed. ``reserved`` are those that are claimed and available: they are about to take up room. ``lone_away`` says
+    that a target that goes one at a time is unavailable: with a control-plane node down, etcd's quorum may not survive
+    another.
     """
 
     total: int = 0
     unavailable: int = 0
+    reserved: int = 0
     lone_away: bool = False
     by_stage: dict[Stage, list[Stand]] = field(default_factory=dict)
     lost: tuple[Note, ...] = ()
@@ -66,6 +72,11 @@ class Survey:
         """Give the orders of what is being worked on, for the rules about domains and control planes."""
         return [stand.target.order for stand in self.at(Stage.WORKING, Stage.FAILED, Stage.RESTORING)]
 
+    @property
+    def claimed(self) -> list[Target]:
+        """Give what is to be taken out of service next, prepared or not yet."""
+        return [stand.target for stand in self.at(*CLAIMED)]
+
     def in_wave(self, wave: int, *stages: Stage) -> list[Stand]:
         """Give the targets of one wave at these stages."""
         return [stand for stand in self.at(*stages) if stand.standing.wave == wave]
@@ -76,7 +87,7 @@ def take(targets: Iterable[Target], kind: TargetKind, brief: Brief, state: Rollo
     survey = Survey()
     by_stage = survey.by_stage
     stand_of = kind.stand
-    in_flight = {note.uid: note for note in state.in_flight}
+    in_flight = {note.uid: note for note in state.in_flight if note.step not in CLAIMED}
     lost = {note.uid: note for note in state.vanished}
     for target in targets:
         standing = stand_of(target, brief)
@@ -93,6 +104,8 @@ def take(targets: Iterable[Target], kind: TargetKind, brief: Brief, state: Rollo
         if not target.available or stage in OUT:
             survey.unavailable += 1
             survey.lone_away = survey.lone_away or target.order.one_at_a_time
+        elif stage in CLAIMED:
+            survey.reserved += 1
         by_stage.setdefault(stage, []).append(Stand(target, standing))
     if state.outcome is None:
         lost.update({uid: _vanished(gone) for uid, gone in in_flight.items()})
@@ -139,7 +152,7 @@ def count(survey: Survey) -> Counts:
     return Counts(
         total=survey.total,
         updated=size.get(Stage.DONE, 0) + size.get(Stage.CURRENT, 0),
-        in_flight=size.get(Stage.WORKING, 0) + size.get(Stage.RESTORING, 0),
+        in_flight=sum(size.get(stage, 0) for stage in IN_FLIGHT),
         failed=survey.failures,
         restored=size.get(Stage.RESTORED, 0),
         skipped=size.get(Stage.SKIPPED, 0),

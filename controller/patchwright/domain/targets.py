@@ -24,12 +24,16 @@ PAUSED_ANNOTATION = "patchwright.dev/paused"
 class Stage(StrEnum):
     """Where a target stands.
 
-    ``FRESH``, ``CURRENT`` and ``SKIPPED`` targets carry no mark of this rollout; the others carry its record.
+    ``FRESH``, ``CURRENT`` and ``SKIPPED`` targets carry no mark of this rollout; the others carry its record. One that
+    is ``PREPARING`` or ``PREPARED`` is claimed and serves as before: nothing is to be undone on it, and it is the
+    engine that says when it is taken out of service. The step of such a target is named as its stage is.
     """
 
     FRESH = "Pending"
     CURRENT = "Current"
     SKIPPED = "Skipped"
+    PREPARING = "Preparing"
+    PREPARED = "Prepared"
     WORKING = "Working"
     DONE = "Done"
     FAILED = "Failed"
@@ -43,10 +47,11 @@ class Standing:
     """Where one target stands, why, and what goes on with it.
 
     ``actions`` continue what was begun, in whatever direction it goes; the engine decides only about beginnings and
-    endings. ``settled`` says that a ``WORKING`` target can be turned round without breaking something half-way.
-    ``failed`` stays true for a target that failed and was put back, ``unchanged`` says that the change was never begun
-    on it: what went wrong there says nothing about the version, and giving it back is all there is to undo.
-    ``for_good`` says of a ``SKIPPED`` target that nobody has to wait for it.
+    endings. ``settled`` says that a target can be turned round now: a ``WORKING`` one without breaking something
+    half-way, a ``PREPARING`` one without missing what is on its way to it. ``failing`` says that the actions write down
+    that it failed, which counts from the next look on. ``failed`` stays true for a target that failed and was put back,
+    ``unchanged`` says that the change was never begun on it: what went wrong there says nothing about the version, and
+    giving it back is all there is to undo. ``for_good`` says of a ``SKIPPED`` target that nobody has to wait for it.
     """
 
     stage: Stage
@@ -58,6 +63,7 @@ class Standing:
     actions: tuple[Action, ...] = ()
     wake: datetime | None = None
     settled: bool = True
+    failing: bool = False
     failed: bool = False
     unchanged: bool = False
     seconds: float | None = None
@@ -131,7 +137,7 @@ class TargetKind(Protocol):
         """Say where the target stands and what goes on with it."""
 
     def begin(self, target: Any, brief: Brief, *, wave: int) -> Sequence[Action]:
-        """Claim an untouched target for this rollout, write-ahead record included."""
+        """Claim an untouched target, or take a prepared one out of service; the record is written ahead."""
 
     def put_back(self, target: Any, brief: Brief, *, why: str) -> Sequence[Action]:
         """Begin to restore a touched target."""

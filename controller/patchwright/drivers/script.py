@@ -4,7 +4,8 @@ The manifest is a pure function of the rollout, the policy and the node, so crea
 What it decides, and why:
 
 * ``nodeName`` instead of an affinity: the pod starts without the scheduler, which may be what is being patched, and is
-  not kept off by a cordon. What it gives up, the fit of resources, a drained node has.
+  not kept off by a cordon. What it gives up, the fit of resources, a drained node has; a prepare step asks for none,
+  and on a node that has not even room for one more pod it fails, before anything was done.
 * Every ``NoSchedule`` taint is tolerated, since the policy has picked the node already. Of ``NoExecute`` only what a
   reboot brings about is: without that the pod would be evicted five minutes into it.
 * No owner reference: deleting the rollout in the foreground (Argo CD's default) would make the garbage collector kill
@@ -83,7 +84,13 @@ _STAY: Final = {
 
 
 def _step(change: ScriptChange, step: JobStep) -> Step:
-    what = {JobStep.APPLY: change.apply, JobStep.VERIFY: change.verify, JobStep.ROLLBACK: change.rollback}[step]
+    steps = {
+        JobStep.PREPARE: change.prepare,
+        JobStep.APPLY: change.apply,
+        JobStep.VERIFY: change.verify,
+        JobStep.ROLLBACK: change.rollback,
+    }
+    what = steps[step]
     if what is None:
         raise ValueError(f"the change has no {step} step")
     return what
@@ -91,7 +98,7 @@ def _step(change: ScriptChange, step: JobStep) -> Step:
 
 def _failures(change: ScriptChange, step: JobStep) -> dict[str, Any]:
     """Say what a failed pod means for its Job."""
-    if change.reboot is Reboot.NEVER or step is JobStep.VERIFY:
+    if change.reboot is Reboot.NEVER or step in (JobStep.PREPARE, JobStep.VERIFY):
         return {"backoffLimit": 0}
     return {
         "backoffLimit": _REBOOT_RETRIES,

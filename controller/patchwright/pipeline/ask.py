@@ -106,7 +106,13 @@ def _change(change: Change) -> policy.ChangeFacts:
         case ScriptChange():
             digest = change.image.partition("@")[2] or None
             return policy.ChangeFacts(
-                "script", change.version, change.image, digest, reboot=change.reboot.value, privileged=change.privileged
+                "script",
+                change.version,
+                change.image,
+                digest,
+                reboot=change.reboot.value,
+                privileged=change.privileged,
+                prepare=change.prepare is not None,
             )
         case ImagesChange():
             # Of one image the fields that a script has too, so that a rule about images holds for both.

@@ -31,6 +31,7 @@ base := {
 			"reboot": "Never",
 			"privileged": true,
 			"images": [],
+			"prepare": false,
 		},
 		"advisories": ["DSA-5532-1"],
 	},

@@ -31,7 +31,7 @@ from patchwright.domain.model import (
 )
 from patchwright.domain.policy import PolicyQuestion, Violation
 from support.simulator import loop
-from support.simulator.cluster import CHANGE, POLICY, Circumstances, Cluster, Scenario
+from support.simulator.cluster import CHANGE, POLICY, PREPARED, Circumstances, Cluster, Scenario
 from support.simulator.hardware import FOREVER, Act, Script
 from support.simulator.people import People
 from support.simulator.things import ZONE
@@ -124,6 +124,7 @@ def _change(random: Random) -> ScriptChange:
     return replace(
         CHANGE,
         reboot=random.choice(tuple(Reboot)),
+        prepare=PREPARED.prepare if random.random() < 0.4 else None,
         verify=CHANGE.verify if random.random() < 0.7 else None,
     )
 
@@ -137,7 +138,7 @@ def _script(random: Random, nodes: int, change: ScriptChange) -> Script:
     for number in range(1, nodes + 4):
         for step in JobStep:
             takes = random.uniform(0.5, 8.0)
-            good = Act(takes, says=says, reboots=reboots if step is not JobStep.VERIFY else None)
+            good = Act(takes, says=says, reboots=None if step in (JobStep.PREPARE, JobStep.VERIFY) else reboots)
             plans[(f"node-{number:02d}", step)] = _bad(random, good) if random.random() < bad else good
     return lambda node, step: plans.get((node, step), Act())
 

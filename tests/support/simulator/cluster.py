@@ -33,6 +33,7 @@ POLICY = PatchPolicy(Key(SPACE, "kernel"), "policy-uid", 1, NodeTarget())
 CHANGE = ScriptChange(
     "1.1", "registry.example/patch:1.1", Step(("apply",)), verify=Step(("verify",)), rollback=Step(("rollback",))
 )
+PREPARED = replace(CHANGE, prepare=Step(("prepare",)))
 
 
 @dataclass(frozen=True, slots=True)

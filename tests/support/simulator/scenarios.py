@@ -15,7 +15,7 @@ from patchwright.domain.model import (
     Strategy,
     Wave,
 )
-from support.simulator.cluster import CHANGE, POLICY, Scenario
+from support.simulator.cluster import CHANGE, POLICY, PREPARED, Scenario
 from support.simulator.hardware import Act, Script
 from support.simulator.workloads import App
 
@@ -48,10 +48,15 @@ DRAINS = Scenario(
     script=unless({}),
     apps=(App("web", 12, min_available=8), App("batch", 4)),
 )
+MISSING = Act(waiting="ImagePullBackOff")
+PREPARES = Scenario(policy=FLEET, change=PREPARED, script=unless({}))
+NO_IMAGE = replace(PREPARES, script=unless({("node-01", JobStep.PREPARE): MISSING}))
 STORIES = {
     "clean": CLEAN,
     "failed canary": FAILED_CANARY,
     "failure in the second wave": SECOND_WAVE,
     "reboots": REBOOT,
     "drains": DRAINS,
+    "prepares": PREPARES,
+    "nothing to prepare with": NO_IMAGE,
 }

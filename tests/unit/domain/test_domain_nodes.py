@@ -13,7 +13,7 @@ from patchwright.domain.nodes.procedure import NodeKind
 from patchwright.domain.nodes.record import Mark
 from patchwright.domain.nodes.view import Outcome
 from patchwright.domain.targets import Stage
-from support.builders import CHANGE, NOW, NodeBuilder, ago, brief, node, policy, rollout, stand
+from support.builders import CHANGE, CLAIMED, NOW, NodeBuilder, ago, brief, node, policy, rollout, stand
 
 KIND = NodeKind()
 NO_ROLLBACK = policy(rollback=Rollback(enabled=False))
@@ -108,6 +108,8 @@ def test_cordon_and_ownership_are_one_patch_with_everything_the_way_back_needs()
 @pytest.mark.parametrize(
     ("mark", "stage"),
     [
+        (Mark.PREPARING, Stage.PREPARING),
+        (Mark.PREPARED, Stage.PREPARED),
         (Mark.DRAINING, Stage.WORKING),
         (Mark.APPLYING, Stage.WORKING),
         (Mark.DONE, Stage.DONE),
@@ -122,13 +124,22 @@ def test_the_record_says_where_it_stands(mark: Mark, stage: Stage) -> None:
     assert stand(node().record(mark)).stage is stage
 
 
-@pytest.mark.parametrize("mark", Mark)
+@pytest.mark.parametrize("mark", sorted(set(Mark) - CLAIMED))
 def test_what_was_begun_goes_on_whatever_marks_people_put_on_the_node(mark: Mark) -> None:
     marked = node().record(mark).but(paused=True, foreign="kured", opted_out="label", deleting=True)
     assert stand(marked).stage is stand(node().record(mark)).stage
 
 
-@pytest.mark.parametrize(("mark", "unchanged"), [(Mark.DRAINING, True), (Mark.APPLYING, False), (Mark.FAILED, False)])
+@pytest.mark.parametrize(
+    ("mark", "unchanged"),
+    [
+        (Mark.PREPARING, True),
+        (Mark.PREPARED, True),
+        (Mark.DRAINING, True),
+        (Mark.APPLYING, False),
+        (Mark.FAILED, False),
+    ],
+)
 def test_it_is_unchanged_until_its_apply_job_may_exist(mark: Mark, unchanged: bool) -> None:
     assert stand(node().record(mark)).unchanged is unchanged
 

@@ -19,8 +19,8 @@ def test_what_was_touched_comes_in_one_order_in_every_process() -> None:
     made = [node(mark.name.lower()).record(mark).view for mark in reversed(Mark)]
     found = survey.take(made, NodeKind(), brief(), RolloutState()).touched
     assert [stand.standing.stage for stand in found] == [
-        Stage.WORKING, Stage.WORKING, Stage.DONE, Stage.FAILED, Stage.RESTORING, Stage.RESTORING, Stage.RESTORED,
-        Stage.QUARANTINED,
+        Stage.PREPARING, Stage.PREPARED, Stage.WORKING, Stage.WORKING, Stage.DONE, Stage.FAILED, Stage.RESTORING,
+        Stage.RESTORING, Stage.RESTORED, Stage.QUARANTINED,
     ]  # fmt: skip
 
 

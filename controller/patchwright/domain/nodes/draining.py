@@ -75,7 +75,7 @@ def _empty(
     message = drain.sentence(plan)
     if plan.refused:
         refused = marks.standing(stage, record, message=message, actions=give_up("DrainRefused", message))
-        return replace(refused, reason="DrainRefused")
+        return replace(refused, reason="DrainRefused", failing=True)
     if brief.now >= record.started_at + options.timeout:
         return _late(node, record, brief, stage, plan=plan, give_up=give_up)
     actions = _moves(node, plan.evict, options, grace=options.grace_period) + _relist(node, node.pods, brief.now)
@@ -116,7 +116,7 @@ def _late(
     over = record.started_at + options.timeout + FORCE_TIME
     if options.on_timeout is OnTimeout.ABORT or brief.now >= over:
         late = marks.standing(stage, record, message=message, actions=give_up("DrainTimeout", message))
-        return replace(late, reason="DrainTimeout")
+        return replace(late, reason="DrainTimeout", failing=True)
     left = [*plan.evict, *(obstacle.pod for obstacle in plan.blocked), *plan.waiting]
     fresh = [pod for pod in left if pod.deleted_at is None]
     forced = replace(options, disable_eviction=True)

@@ -114,15 +114,15 @@ def _pending(record: Record, brief: Brief, *, job: JobView, give_up: GiveUp) -> 
     """Say what a Job's state asks for; ``None`` once it has succeeded and said what it had to say."""
     stage = Stage.RESTORING if record.mark is Mark.REVERTING else Stage.WORKING
     if job.outcome is Outcome.FAILED:
-        return _over(record, stage, give_up, f"{job.step.title()}Failed", _failure(job))
+        return _over(record, stage, give_up, f"{job.step.title()}Failed", how_failed(job))
     if job.outcome is Outcome.SUCCEEDED:
         if job.termination is None and job.finished_at and brief.now < job.finished_at + MESSAGE_PATIENCE:
             return marks.standing(
                 stage, record, message=f"{job.step} Job has ended", wake=job.finished_at + MESSAGE_PATIENCE
             )
         return None
-    if stuck := _stuck(job, brief.now):
-        return _over(record, stage, give_up, "PodCannotStart", stuck)
+    if why := cannot_start(job, brief.now):
+        return _over(record, stage, give_up, "PodCannotStart", why)
     if _expired(record, brief):
         return _over(
             record,
@@ -193,7 +193,8 @@ def _unsaid(node: NodeView, brief: Brief) -> str:
 
 
 def _over(record: Record, stage: Stage, give_up: GiveUp, reason: str, message: str) -> Standing:
-    return replace(marks.standing(stage, record, message=message, actions=give_up(reason, message)), reason=reason)
+    over = marks.standing(stage, record, message=message, actions=give_up(reason, message))
+    return replace(over, reason=reason, failing=True)
 
 
 def _unsettled(standing: Standing) -> Standing:
@@ -201,13 +202,15 @@ def _unsettled(standing: Standing) -> Standing:
     return replace(standing, settled=False)
 
 
-def _stuck(job: JobView, now: datetime) -> str:
+def cannot_start(job: JobView, now: datetime) -> str:
+    """Say why a Job's pod will never start; empty as long as it may."""
     if job.waiting in HOPELESS or (job.waiting in PULLING and now >= job.created_at + PULL_PATIENCE):
         return f"the {job.step} Job's pod cannot start: {job.waiting}"
     return ""
 
 
-def _failure(job: JobView) -> str:
+def how_failed(job: JobView) -> str:
+    """Say how a Job failed, in its own words where it has some."""
     said = result.parse(job.termination).message
     code = f" with exit code {job.exit_code}" if job.exit_code is not None else ""
     why = said or job.message or job.reason

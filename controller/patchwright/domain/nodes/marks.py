@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import datetime
 
-from patchwright.domain.actions import Action, Uncordon
+from patchwright.domain.actions import Action, Cordon, Uncordon
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.nodes.record import Mark, Record
 from patchwright.domain.nodes.view import NodeView
@@ -69,6 +69,14 @@ def quarantine(node: NodeView, record: Record, brief: Brief, reason: str, messag
     return WriteRecord(
         node.ref, replace(record, mark=Mark.QUARANTINED, since=brief.now, reason=reason, message=cut, failed=True)
     )
+
+
+def draining(node: NodeView, record: Record, brief: Brief) -> Cordon:
+    """Cordon a prepared node and write it down, in one patch; its drain has its full time."""
+    after = replace(
+        record, mark=Mark.DRAINING, started_at=brief.now, since=brief.now, cordoned=True, boot_id=node.boot_id
+    )
+    return Cordon(node.ref, after)
 
 
 def applying(node: NodeView, record: Record, brief: Brief) -> Record:

@@ -1,8 +1,9 @@
 """One node from its cordon to its uncordon, and back.
 
-Forward: Draining, Applying (the apply Job, a reboot, the verify Job), Done. Back: RollbackDraining, RollingBack (the
-rollback Job, a reboot), RolledBack. Each durable stage is written before what it announces is done, so that a crash
-between any two requests leaves a record that says at least as much as has happened.
+Forward: Preparing and Prepared where the change has a prepare step, Draining, Applying (the apply Job, a reboot, the
+verify Job), Done. Back: RollbackDraining, RollingBack (the rollback Job, a reboot), RolledBack. Each durable stage is
+written before what it announces is done, so that a crash between any two requests leaves a record that says at least as
+much as has happened.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from patchwright.domain.actions import Action, Cordon, DeleteJob, JobStep, Uncordon
+from patchwright.domain import selection
+from patchwright.domain.actions import Action, Cordon, JobStep, Uncordon
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.model import NodeTarget
-from patchwright.domain.nodes import draining, jobs, marks
+from patchwright.domain.nodes import draining, jobs, marks, preparing
 from patchwright.domain.nodes.record import Mark, Record
-from patchwright.domain.nodes.view import JobView, NodeView
+from patchwright.domain.nodes.view import NodeView
 from patchwright.domain.targets import Brief, Stage, Standing
 
 _FRESH = Standing(Stage.FRESH, Stage.FRESH.value)
@@ -38,8 +40,13 @@ class NodeKind:
         return _touched(target, record, brief)
 
     def begin(self, target: NodeView, brief: Brief, *, wave: int) -> Sequence[Action]:
-        """Cordon the node and write who did it, in one patch; the pods are listed once the cordon has settled."""
-        rollout = brief.rollout
+        """Cordon the node and write who did it, in one patch; the pods are listed once the cordon has settled.
+
+        Where the change has a prepare step, that comes first, and the node is begun with again once it is prepared.
+        """
+        rollout, known = brief.rollout, target.record
+        if known is not None and known.rollout_uid == rollout.uid:
+            return (marks.draining(target, known, brief),)
         record = Record(
             rollout=str(rollout.key),
             rollout_uid=rollout.uid,
@@ -52,6 +59,8 @@ class NodeKind:
             boot_id=target.boot_id,
             previous=target.installed,
         )
+        if rollout.script.prepare is not None:
+            return preparing.begin(target, record, brief)
         return (Cordon(target.ref, record),)
 
     def put_back(self, target: NodeView, brief: Brief, *, why: str) -> Sequence[Action]:
@@ -59,11 +68,13 @@ class NodeKind:
         record = target.record
         if record is None:
             return ()
-        if not record.applied:
-            return (marks.give_back(target, record, brief, reason=record.reason or why),)
+        if preparing.unseen(target, record, brief):
+            return ()
         if running := [job for job in target.jobs.values() if job.outcome is None and job.step is not JobStep.ROLLBACK]:
             # Two package managers at once would be worse than either version: the old Job has to be gone first.
-            return _stop(target, record, running)
+            return preparing.stop(target, record, running)
+        if not record.applied:
+            return (marks.give_back(target, record, brief, reason=record.reason or why),)
         if not brief.policy.rollback.enabled:
             return (marks.quarantine(target, record, brief, "RollbackDisabled", "rollback is disabled by the policy"),)
         if brief.rollout.script.rollback is None:
@@ -130,12 +141,16 @@ def _mark_of_others(node: NodeView) -> tuple[str, str] | None:
 
 
 def _condition(node: NodeView) -> tuple[str, str] | None:
+    if found := _leaving(node):
+        return found
+    return None if node.ready else ("NotReady", f"it is not Ready{_because(node)}")
+
+
+def _leaving(node: NodeView) -> tuple[str, str] | None:
     if node.deleting:
         return "Deleting", "it is being deleted"
     if node.unschedulable:
         return "CordonedByOther", "somebody else cordoned it; uncordon it to have it patched"
-    if not node.ready:
-        return "NotReady", f"it is not Ready{_because(node)}"
     return None
 
 
@@ -143,8 +158,21 @@ def _because(node: NodeView) -> str:
     return f": {node.not_ready_why}" if node.not_ready_why else ""
 
 
+def _off(node: NodeView, record: Record, brief: Brief) -> tuple[str, str] | None:
+    """Say why a node may not be cordoned though it was claimed: what keeps off an untouched one keeps off this too.
+
+    Not Ready under its prepare Job is the Job's affair; when it was prepared and waits for its cordon, it is not.
+    """
+    target = brief.policy.target
+    if not (isinstance(target, NodeTarget) and selection.matches(target.selector, node.labels)):
+        return "NotSelected", "the policy does not select it any more"
+    return _mark_of_others(node) or (_condition if record.mark is Mark.PREPARED else _leaving)(node)
+
+
 def _touched(node: NodeView, record: Record, brief: Brief) -> Standing:
     match record.mark:
+        case Mark.PREPARING | Mark.PREPARED:
+            return preparing.stand(node, record, brief, obstacle=_off(node, record, brief))
         case Mark.DRAINING:
             return draining.forward(node, record, brief)
         case Mark.APPLYING:
@@ -172,12 +200,6 @@ def _done(node: NodeView, record: Record, brief: Brief) -> Standing:
         failed = marks.fail(node, record, brief, "NodeNotReady", message)
         return marks.standing(Stage.FAILED, failed.record, actions=(failed,))
     return Standing(Stage.DONE, Mark.DONE.value, record.message, wave=record.wave, since=record.since, seconds=seconds)
-
-
-def _stop(node: NodeView, record: Record, running: Sequence[JobView]) -> Sequence[Action]:
-    """Delete Jobs, behind a write that fails for whoever looks at an old node: it could stop what came after (L10)."""
-    doomed = tuple(DeleteJob(node.ref, job.name, job.uid) for job in running if not job.deleting)
-    return (WriteRecord(node.ref, record), *doomed) if doomed else ()
 
 
 def _turn_back(node: NodeView, record: Record, brief: Brief) -> Sequence[Action]:

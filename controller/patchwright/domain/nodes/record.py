@@ -1,7 +1,7 @@
 """The durable state of one node, kept in the annotation ``patchwright.dev/state`` on the node itself.
 
-It is written ahead: before a node is cordoned, before its apply Job may exist, before its rollback Job may exist. After
-a crash it is all that is needed to go on or to put everything back (L4, L6, L12).
+It is written ahead: before its prepare Job may exist, before a node is cordoned, before its apply Job may exist, before
+its rollback Job may exist. After a crash it is all that is needed to go on or to put everything back (L4, L6, L12).
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ YEARS = range(2000, 3000)
 class Mark(StrEnum):
     """The durable stages of a node."""
 
+    PREPARING = "Preparing"
+    PREPARED = "Prepared"
     DRAINING = "Draining"
     APPLYING = "Applying"
     DONE = "Done"
@@ -38,8 +40,10 @@ class Record:
 
     ``boot_id`` is the node's when it was claimed; ``previous`` is the value of the label that says what is installed,
     from before; ``since`` is when ``mark`` was written (the anchor of a Job's deadline), and ``started_at`` when the
-    node was claimed, for the way forward or the way back (the anchor of the drain's timeout): neither starts again
-    after a restart. ``cordoned`` is whether ``spec.unschedulable`` is ours to remove.
+    node was claimed, or cordoned after it was prepared, for the way forward or the way back (the anchor of the drain's
+    timeout): neither starts again after a restart. While it is prepared, ``started_at`` is the anchor of the Job's
+    deadline and ``since`` is when the Job was last asked for. ``cordoned`` is whether ``spec.unschedulable`` is ours to
+    remove.
     """
 
     rollout: str

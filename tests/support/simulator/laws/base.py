@@ -16,6 +16,8 @@ from support.simulator.things import Job, Node, Policy, Rollout
 if TYPE_CHECKING:
     from support.simulator.cluster import Cluster
 
+# Claimed and in service as before: about to be taken out of it.
+CLAIMED = frozenset({Mark.PREPARING, Mark.PREPARED})
 OUT = frozenset({Mark.DRAINING, Mark.APPLYING, Mark.FAILED, Mark.UNDRAINING, Mark.REVERTING, Mark.QUARANTINED})
 
 
@@ -41,7 +43,7 @@ class Law:
         yield from self.any(change)
 
     def start(self, change: Change, record: Record) -> Iterable[str]:
-        """Look at a node that a rollout begins with."""
+        """Look at a node that a rollout begins with: that it claims, to prepare it first, or that it cordons."""
         return ()
 
     def node(self, change: Change) -> Iterable[str]:
@@ -99,15 +101,16 @@ class Law:
 
 
 def started(change: Change) -> Record | None:
-    """Give the record of a node that a rollout begins with at this change."""
+    """Give the record of a node that a rollout begins with at this change; one that is prepared is begun with twice."""
     before: Node | None = change.before
     after: Node | None = change.after
-    if before is None or after is None or after.record is None or after.record.mark is not Mark.DRAINING:
+    if before is None or after is None or after.record is None:
         return None
-    known = before.record
-    if known is not None and known.rollout_uid == after.record.rollout_uid:
-        return None
-    return after.record
+    known, record = before.record, after.record
+    was = known.mark if known is not None and known.rollout_uid == record.rollout_uid else None
+    claimed = record.mark is Mark.PREPARING and was is None
+    cordoned = record.mark is Mark.DRAINING and (was is None or was in CLAIMED)
+    return record if claimed or cordoned else None
 
 
 def seconds() -> float:

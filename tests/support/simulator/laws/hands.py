@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from patchwright.domain.actions import JobStep
 from patchwright.domain.nodes import marks
 from patchwright.domain.nodes.record import Mark, Record
-from support.simulator.laws.base import Law
+from support.simulator.laws.base import CLAIMED, Law
 from support.simulator.server import OPERATOR, Change
 from support.simulator.things import Job, Node
 
 AHEAD = {
+    JobStep.PREPARE: frozenset({Mark.PREPARING}),
     JobStep.APPLY: frozenset({Mark.APPLYING}),
     JobStep.VERIFY: frozenset({Mark.APPLYING}),
     JobStep.ROLLBACK: frozenset({Mark.REVERTING}),
@@ -94,6 +95,36 @@ class HumanHands(Law):
                 yield f"{after.name} was uncordoned though its record did not claim the cordon"
 
 
+class PrepareFirst(Law):
+    """Trap 4.20: what the change needs is there before a node is cordoned; where it is not, no node ever is."""
+
+    name = "Prepare first"
+
+    def node(self, change: Change) -> Iterable[str]:
+        before: Node = change.before
+        after: Node = change.after
+        if after.record is not None and after.record.mark in CLAIMED and after.record.cordoned:
+            yield f"{after.name} is called cordoned while it is only prepared"
+        if before.record is not None and before.record.mark in CLAIMED and before.unschedulable != after.unschedulable:
+            rollout = self.rollout(before.record.rollout_uid)
+            if after.record is None or after.record.mark is not Mark.DRAINING:
+                yield f"{after.name} was cordoned or uncordoned though it was only prepared"
+            elif rollout is None or not self._prepared(after, before.record):
+                yield f"{after.name} was cordoned though its prepare Job had not succeeded"
+
+    def start(self, change: Change, record: Record) -> Iterable[str]:
+        rollout = self.rollout(record.rollout_uid)
+        if rollout is not None and rollout.spec.script.prepare is not None and record.mark is Mark.DRAINING:
+            known: Record | None = change.before.record
+            if known is None or known.mark not in CLAIMED:
+                yield f"{change.after.name} was cordoned without having been prepared"
+
+    def _prepared(self, node: Node, record: Record) -> bool:
+        runs = self.cluster.hardware.runs
+        mine = [r for r in runs if (r.node_uid, r.rollout_uid) == (node.uid, record.rollout_uid)]
+        return any(run.step is JobStep.PREPARE and run.ok for run in mine)
+
+
 class OneWriter(Law):
     """L10: one rollout per target at a time."""
 
@@ -116,9 +147,21 @@ class Again(Law):
 
     name = "L12 Again"
 
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]  # the cluster
+        self._given_back: set[tuple[str, JobStep]] = set()
+
+    def any(self, change: Change) -> Iterable[str]:
+        # A node that is given back before its cordon is prepared again when its turn comes again.
+        if change.kind is Job and change.actor == OPERATOR and change.after is not None:
+            job: Job = change.after
+            if job.deleting and job.step is JobStep.PREPARE:
+                self._given_back.add((job.node, job.step))
+        return ()
+
     def end(self) -> Iterable[str]:
         runs = Counter((r.node, r.node_uid, r.step, r.rollout_uid) for r in self.cluster.hardware.runs)
-        deleted = self.cluster.deleted_jobs
+        deleted = self.cluster.deleted_jobs | self._given_back
         for (node, _, step, rollout), times in runs.items():
             if times > 1 and (node, step) not in deleted and node not in self.cluster.stripped:
                 yield f"the {step} Job of {rollout} ran {times} times on {node}"

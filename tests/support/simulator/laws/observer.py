@@ -19,6 +19,7 @@ LAWS: tuple[type[Law], ...] = (
     starts.Halt,
     hands.Restore,
     hands.HumanHands,
+    hands.PrepareFirst,
     told.NoOrphans,
     starts.Windows,
     starts.Policies,

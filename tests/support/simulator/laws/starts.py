@@ -9,7 +9,7 @@ from patchwright.domain import selection
 from patchwright.domain.model import FailurePolicy, MaintenanceWindow, PatchPolicy, Quantity
 from patchwright.domain.nodes.record import Mark, Record
 from support.simulator import loop
-from support.simulator.laws.base import OUT, Law
+from support.simulator.laws.base import CLAIMED, OUT, Law
 from support.simulator.server import Change
 from support.simulator.things import Node, Policy
 
@@ -57,7 +57,9 @@ class Budget(Law):
 
     def _out(self, node: Node, record: Record, at: datetime) -> bool:
         mine = node.record
-        if mine is not None and mine.rollout_uid == record.rollout_uid and mine.mark in OUT:
+        # What is being prepared is about to be cordoned: it counts before another is, and not against its own cordon.
+        taken = OUT | CLAIMED if record.mark is Mark.PREPARING else OUT
+        if mine is not None and mine.rollout_uid == record.rollout_uid and mine.mark in taken:
             # Every operator reads its own writes; what another one claimed a moment ago it sees by a watch like any
             # other news. No write can fence a count of many nodes: that there is one operator is the lease's doing.
             return self.cluster.circumstances.replicas == 1 or at - mine.since > self.grace
@@ -96,6 +98,11 @@ class CanaryFirst(Law):
                 canaries.pop(change.before.uid, None)
             return
         record = after.record
+        if record is None:
+            # One that was only prepared may be given back, and is a canary no more.
+            for canaries in self._canaries.values():
+                if canaries.get(after.uid, (None, ""))[0] in CLAIMED:
+                    del canaries[after.uid]
         if record is not None and record.wave == 0:
             known = self._canaries.setdefault(record.rollout_uid, {})
             if after.uid not in known or known[after.uid][0] is not record.mark:
