@@ -20,6 +20,8 @@ ENDS = {
     "failure in the second wave": Phase.ROLLED_BACK,
     "reboots": Phase.SUCCEEDED,
     "drains": Phase.SUCCEEDED,
+    "prepares": Phase.SUCCEEDED,
+    "nothing to prepare with": Phase.ROLLED_BACK,
 }
 # The calls of a story are shared out, so that two workers have about the same to do.
 SHARES = 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -9,21 +10,25 @@ from typing import Any
 
 import pytest
 
-from patchwright.domain import backward, budget, endings, gates, names, waves, windows
-from patchwright.domain.actions import JobStep
+from patchwright.domain import backward, budget, endings, gates, names, survey, waves, windows
+from patchwright.domain.actions import Cordon, JobStep
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.model import Canary, MaintenanceWindow, Quantity
-from patchwright.domain.nodes import jobs, marks, procedure
+from patchwright.domain.nodes import jobs, marks, preparing, procedure
 from patchwright.domain.nodes.record import Mark
 from patchwright.domain.snapshot import Decision
 from patchwright.domain.state import Phase
 from patchwright.domain.targets import Stage, Standing
 from patchwright.pipeline import observe, tell
 from support.simulator import loop
+from support.simulator.cache import Cache
+from support.simulator.calls import Fault
 from support.simulator.cluster import CHANGE, Circumstances, Cluster, Scenario, play
 from support.simulator.fleet import Fleet
 from support.simulator.people import People
-from support.simulator.scenarios import CLEAN, FAILED_CANARY, FLEET, SECOND_WAVE
+from support.simulator.scenarios import CLEAN, FAILED_CANARY, FLEET, NO_IMAGE, PREPARES, SECOND_WAVE
+from support.simulator.server import Change
+from support.simulator.things import Job
 
 ONE_BY_ONE = replace(FLEET, strategy=replace(FLEET.strategy, max_unavailable=Quantity(1)))
 Patch = pytest.MonkeyPatch
@@ -44,6 +49,26 @@ def test_l1_a_budget_that_is_not_kept_is_caught(monkeypatch: Patch) -> None:
     assert "L1" in broken(replace(CLEAN, policy=ONE_BY_ONE))
 
 
+def test_l1_preparing_more_than_may_be_cordoned_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(survey, "CLAIMED", ())
+    assert "L1" in broken(replace(PREPARES, policy=ONE_BY_ONE))
+
+
+def away(who: People) -> None:
+    for number in range(11, 21):
+        who.node(f"node-{number:02d}", ready=False)
+
+
+def test_l1_a_cordon_that_does_not_look_at_the_budget_again_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(gates, "room", lambda context: (100, None))
+    assert "L1" in broken(replace(PREPARES, people=people((2.0, away))))
+
+
+def test_l1_what_was_prepared_waits_while_others_have_taken_its_place() -> None:
+    back = [(60.0, lambda who, n=n: who.node(f"node-{n:02d}", ready=True)) for n in range(11, 21)]
+    assert not broken(replace(PREPARES, people=people((2.0, away), *back)))
+
+
 def test_l2_waves_that_do_not_wait_for_the_canarys_soak_are_caught(monkeypatch: Patch) -> None:
     real = waves.plan
 
@@ -58,6 +83,21 @@ def test_l2_waves_that_do_not_wait_for_the_canarys_soak_are_caught(monkeypatch: 
 def test_l3_going_on_after_too_many_failures_is_caught(monkeypatch: Patch) -> None:
     monkeypatch.setattr(backward, "_too_many", lambda context: None)
     assert "L3" in broken(SECOND_WAVE)
+
+
+def test_l3_beginning_beside_a_failure_that_is_being_written_down_is_caught(monkeypatch: Patch) -> None:
+    # The status that has to be written before the cordon is refused, and the next attempt comes when the other canary's
+    # pod is given up.
+    before = play(NO_IMAGE).log.index("cordon node-02") - 1
+    refused = Circumstances(faults={before: Fault.DENIED})
+    assert not broken(NO_IMAGE, refused)
+    real = preparing._failed
+
+    def hasty(*args: Any, **kwargs: Any) -> Standing:
+        return replace(real(*args, **kwargs), failing=False)
+
+    monkeypatch.setattr(preparing, "_failed", hasty)
+    assert "L3" in broken(NO_IMAGE, refused)
 
 
 def test_l4_calling_a_node_put_back_that_is_not_is_caught(monkeypatch: Patch) -> None:
@@ -88,6 +128,44 @@ def test_l5_uncordoning_what_a_person_cordoned_is_caught(monkeypatch: Patch) -> 
 def test_l5_taking_a_node_that_a_person_cordoned_is_caught(monkeypatch: Patch) -> None:
     monkeypatch.setattr(procedure, "_condition", lambda node: None)
     assert "L5" in broken(replace(CLEAN, people=people((2.0, lambda who: who.cordon("node-09")))))
+
+
+def test_l5_a_node_that_is_cordoned_by_a_person_while_it_is_prepared_is_given_back(monkeypatch: Patch) -> None:
+    acts = people((2.0, lambda who: who.cordon("node-01")))
+    assert not broken(replace(PREPARES, people=acts))
+    monkeypatch.setattr(procedure, "_off", lambda node, record, brief: None)
+    assert "L5" in broken(replace(PREPARES, people=acts))
+
+
+def test_cordoning_a_node_whose_prepare_job_has_not_succeeded_is_caught(monkeypatch: Patch) -> None:
+    real = preparing.stand
+
+    def impatient(node: Any, record: Any, brief: Any, *, obstacle: Any) -> Standing:
+        return replace(real(node, record, brief, obstacle=obstacle), stage=Stage.PREPARED)
+
+    monkeypatch.setattr(preparing, "stand", impatient)
+    assert "Prepare" in broken(PREPARES)
+
+
+def test_leaving_a_prepare_step_out_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(preparing, "begin", lambda node, record, brief: (Cordon(node.ref, record),))
+    assert "Prepare" in broken(PREPARES)
+
+
+def test_l6_forgetting_a_job_that_is_on_its_way_is_caught(monkeypatch: Patch) -> None:
+    # Somebody aborts while the Job is asked for, the answer is lost, and the watch of Jobs is some seconds late.
+    alone = replace(FLEET, strategy=replace(FLEET.strategy, canary=Canary(Quantity(1))))
+    aborted = replace(PREPARES, policy=alone, people=people((0.25, lambda who: who.rollout(abort=True))))
+    lost = Circumstances(faults={play(aborted).log.index("start prepare node-01"): Fault.LOST})
+    real = Cache._later
+
+    def late(self: Cache, change: Change) -> None:
+        asyncio.get_running_loop().call_later(5.0 if change.kind is Job else 0.0, real, self, change)
+
+    monkeypatch.setattr(Cache, "_later", late)
+    assert not broken(aborted, lost)
+    monkeypatch.setattr(preparing, "unseen", lambda node, record, brief: False)
+    assert "L6" in broken(aborted, lost)
 
 
 def test_l6_ending_before_the_marks_are_removed_is_caught(monkeypatch: Patch) -> None:
