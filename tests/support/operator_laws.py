@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from support.observer import SYSTEM, Change, Raw
 from support.operator_world import (
+    CLAIMED,
     GRACE,
     NODE,
     ROLLOUT,
@@ -29,7 +30,7 @@ OUT: Final = frozenset({"Draining", "Applying", "Failed", "RollbackDraining", "R
 TERMINAL: Final = frozenset({"Succeeded", "RolledBack", "Failed", "Denied", "Superseded"})
 STALLED: Final = frozenset({"RolledBack", "Failed", "Denied"})
 BLAMED: Final = frozenset({"CanaryFailed", "FailureThreshold", "HealthCheckFailed"})
-AHEAD: Final = {"apply": {"Applying"}, "verify": {"Applying"}, "rollback": {"RollingBack"}}
+AHEAD: Final = {"prepare": {"Preparing"}, "apply": {"Applying"}, "verify": {"Applying"}, "rollback": {"RollingBack"}}
 # Seconds by which our own clock may be off, since we hear of two changes with different delays.
 BLUR: Final = 0.7
 
@@ -51,7 +52,9 @@ def budget(world: World, change: Change) -> Iterator[str]:
 
 def _out(world: World, node: Raw, mine: Mapping[str, Any], at: float) -> bool:
     theirs = record(node)
-    if theirs.get("rolloutUid") == mine["rolloutUid"] and theirs["mark"] in OUT:
+    # What is prepared keeps its place from others that are to be prepared.
+    taken = OUT | CLAIMED if mine["mark"] == "Preparing" else OUT
+    if theirs.get("rolloutUid") == mine["rolloutUid"] and theirs["mark"] in taken:
         return True
     since, by_operator = world.away.get(node["metadata"]["uid"], (at, False))
     return not available(node) and (by_operator or at - since > GRACE)
@@ -134,7 +137,7 @@ def _job(world: World, job: Raw, job_at: float) -> Iterator[str]:
     elif mine["mark"] not in AHEAD[step]:
         yield f"the {step} Job of {name} was created while its record said {mine['mark']}"
     left = [pod["metadata"]["name"] for pod in world.all("Pod") if _in_the_way(pod, name)]
-    if left and not _undrained(world, labels[ROLLOUT]):
+    if left and step != "prepare" and not _undrained(world, labels[ROLLOUT]):
         yield f"the {step} Job of {name} was created while {', '.join(left)} ran there"
 
 
@@ -165,6 +168,16 @@ def human_hands(world: World, change: Change) -> Iterator[str]:
             yield f"{name} was uncordoned though a person had cordoned it"
         if not before.get("cordoned"):
             yield f"{name} was uncordoned though its record did not claim the cordon"
+
+
+def prepare_first(world: World, change: Change) -> Iterator[str]:
+    """Trap 4.20: where a change has a prepare step, no node is cordoned that it has not succeeded on."""
+    mine = begun(change)
+    rollout = world.rollout(mine["rolloutUid"]) if mine else None
+    if rollout is None or mine["mark"] != "Draining" or "prepare" not in rollout["spec"]["change"]["script"]:
+        return
+    if (mine["rolloutUid"], "prepare", _name(change)) not in world.succeeded:
+        yield f"{_name(change)} was cordoned before its prepare Job had succeeded"
 
 
 def no_orphans(world: World, change: Change) -> Iterator[str]:
@@ -289,6 +302,7 @@ LAWS: Final = {
     "L3 Halt": halt,
     "L4 Restore": restore,
     "L5 Human hands": human_hands,
+    "Prepare first": prepare_first,
     "L6 No orphans": no_orphans,
     "L7 Windows": windows,
     "L8 Policy": policy_before_touch,

@@ -181,6 +181,12 @@ class Scene(Hands):
         """Give this scene's nodes that are cordoned."""
         return [name for name in self.nodes if (self.node(name) or {"spec": {}})["spec"].get("unschedulable")]
 
+    def ever_cordoned(self) -> list[str]:
+        """Give this scene's nodes that were cordoned at any time."""
+        seen = (change.after for change in self.observer.since(self.mark) if change.kind == "Node" and change.after)
+        names = {node["metadata"]["name"] for node in seen if operator_world.cordoned(node)}
+        return sorted(names.intersection(self.nodes))
+
     def installed(self, *, policy: str = "") -> dict[str, str]:
         """Give which change each node has, by its label."""
         label = f"plan.patchwright.dev/{policy or self.name}"
@@ -219,8 +225,12 @@ class Scene(Hands):
         return {name: it["status"]["nodeInfo"]["bootID"] for name, it in found.items() if it}
 
     def touched(self, rollout: str) -> list[str]:
-        """Give the nodes that a rollout has begun with, in that order."""
+        """Give the nodes that a rollout has cordoned to patch them, in that order."""
         return [name for name, record, _ in self._records(rollout) if record["mark"] == "Draining"]
+
+    def claimed(self, rollout: str) -> list[str]:
+        """Give the nodes that a rollout has begun to prepare, in that order."""
+        return [name for name, record, _ in self._records(rollout) if record["mark"] == "Preparing"]
 
     def uncordoned_with(self, rollout: str) -> dict[str, str]:
         """Give the boot ID with which each node was called patched."""

@@ -88,14 +88,15 @@ def open_stage(directory: Path) -> Stage:
 
 
 def _effects(file: Path) -> Path:
-    """Write the sandbox's own rules and two more: what fails on some nodes only is told by their names."""
+    """Write the sandbox's own rules and three more: what fails on some nodes only is told by their names."""
     rules = yaml.safe_load((Path(sandbox_effects.__file__).parent / "effects.yaml").read_text(encoding="utf-8"))
     back_and_verify = rules["rules"][:2]
     weak = [
         {"word": "PATCHWRIGHT_NODE=.*-weak-.*", "add": ["--fail"]},
         {"word": "PATCHWRIGHT_NODE=.*-frail-.*", "add": ["--break-node"]},
     ]
-    rules["rules"] = back_and_verify + weak + rules["rules"][2:]
+    bare = [{"word": "PATCHWRIGHT_NODE=.*-bare-.*", "add": ["--fail"]}]  # nothing can be fetched there
+    rules["rules"] = bare + back_and_verify + weak + rules["rules"][2:]
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(yaml.safe_dump(rules), encoding="utf-8")
     return file

@@ -14,6 +14,8 @@ STATE: Final = "patchwright.dev/state"
 ROLLOUT: Final = "patchwright.dev/rollout"
 STEP: Final = "patchwright.dev/step"
 NODE: Final = "patchwright.dev/node"
+# The marks of a node that is prepared before its cordon.
+CLAIMED: Final = frozenset({"Preparing", "Prepared"})
 # Seconds until the operator must have noticed what somebody else did; under load a watch takes its time.
 GRACE: Final = 5.0
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
@@ -159,10 +161,14 @@ class World:
 
 
 def begun(change: Change) -> dict[str, Any]:
-    """Give the record with which a rollout begins on a node at this change; empty when none does."""
+    """Give the record with which a rollout begins on a node at this change; empty when none does.
+
+    It claims a node to prepare it, or it cordons one: both are beginnings.
+    """
     if change.kind != "Node" or change.before is None or change.after is None or change.gap:
         return {}
     before, after = record(change.before), record(change.after)
-    if after.get("mark") != "Draining" or before.get("rolloutUid") == after["rolloutUid"]:
-        return {}
-    return after
+    was = before.get("mark") if before.get("rolloutUid") == after.get("rolloutUid") else None
+    claims = after.get("mark") == "Preparing" and was is None
+    cordons = after.get("mark") == "Draining" and (was is None or was in CLAIMED)
+    return after if claims or cordons else {}
