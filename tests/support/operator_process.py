@@ -51,9 +51,9 @@ class OperatorProcess:
         self.directory.mkdir(parents=True, exist_ok=True)
         options = {"http-host": "127.0.0.1", "http-port": str(self.http_port), **self.options}
         words = [f"--{name}={value}" for name, value in options.items()]
-        # Nothing of the user's environment: a proxy would catch what is meant for loopback.
+        # Nothing of the user's environment: a proxy would catch what is meant for loopback. But the code must be that
+        # which the tests import: an installed package may be another checkout's.
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.directory), "KUBECONFIG": str(self.kubeconfig)}
-        # What the test imports is what runs, also where another checkout is the one that is installed.
         environment["PYTHONPATH"] = str(Path(patchwright.__file__).parents[1])
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
