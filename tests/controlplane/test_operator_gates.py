@@ -60,10 +60,10 @@ def test_a_bare_pod_is_not_lost_without_being_asked_for(scene: Scene) -> None:
 def test_a_window_that_closes_midway_lets_finish_what_is_begun_and_starts_no_more(scene: Scene) -> None:
     scene.add_nodes(10)
     now = datetime.datetime.now(datetime.UTC)
-    window = {"start": f"{now.minute} {now.hour} * * *", "duration": f"{now.second + 15}s"}
-    strategy = {"canary": {"count": 1, "soak": "0s"}, "maxUnavailable": 1, "progressDeadlineSeconds": 9}
-    scene.policy(strategy=strategy, maintenanceWindows=[window])
-    rollout = scene.rollout("4.3", words=["--duration=3s"])
+    window = {"start": f"{now.minute} {now.hour} * * *", "duration": f"{now.second + 20}s"}
+    strategy = {"canary": {"count": 1, "soak": "0s"}, "maxUnavailable": 1, "progressDeadlineSeconds": 6}
+    scene.policy(strategy=strategy, maintenanceWindows=[window], drain={"timeout": "3s"})
+    rollout = scene.rollout("4.3", words=["--duration=2s"])
     scene.until(lambda: scene.touched(rollout), "a node being started")
     status = scene.until_phase(rollout, "WaitingForWindow")
     tomorrow = (now + datetime.timedelta(days=1)).strftime("%Y-%m-%d %H:%M UTC")
@@ -76,6 +76,25 @@ def test_a_window_that_closes_midway_lets_finish_what_is_begun_and_starts_no_mor
     assert scene.touched(rollout) == begun
     scene.change("PatchPolicy", scene.name, {"spec": {"maintenanceWindows": None}})
     assert scene.until_phase(rollout, "Succeeded")["updated"] == "10/10"
+
+
+def test_a_window_that_leaves_no_time_for_the_drain_is_not_used_and_one_that_does_is(scene: Scene) -> None:
+    scene.add_nodes(2)
+    now = datetime.datetime.now(datetime.UTC)
+    opened = now - datetime.timedelta(minutes=1)
+    # It closes in 45 seconds: enough for the Jobs, not for a drain of a minute before them.
+    window = {"start": f"{opened.minute} {opened.hour} * * *", "duration": f"{60 + now.second + 45}s"}
+    strategy = {"canary": {"count": 1, "soak": "0s"}, "maxUnavailable": 1, "progressDeadlineSeconds": 5}
+    scene.policy(strategy=strategy, maintenanceWindows=[window], drain={"timeout": "60s"})
+    rollout = scene.rollout("4.31")
+    status = scene.until_phase(rollout, "WaitingForWindow")
+    assert "too soon for a target that may take 1m5s" in status["message"]
+    pause(1)
+    assert scene.touched(rollout) == []
+    scene.change("PatchPolicy", scene.name, {"spec": {"drain": {"timeout": "3s"}}})
+    scene.until(lambda: scene.touched(rollout), "a node being started", timeout=20)
+    scene.change("PatchPolicy", scene.name, {"spec": {"maintenanceWindows": None}})
+    scene.until_phase(rollout, "Succeeded")
 
 
 def test_a_rollout_outside_its_window_does_not_begin_and_says_when_it_will(scene: Scene) -> None:

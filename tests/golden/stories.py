@@ -64,7 +64,7 @@ NO_WAY_BACK = {
     ("node-01", JobStep.ROLLBACK): Act(takes=5, exit_code=1, says="no such snapshot"),
 }
 NEVER = replace(PLAIN, apps=(App("db", 6, min_available=6),))
-TONIGHT = replace(SIX, windows=(MaintenanceWindow("0 9 * * *", timedelta(minutes=6, seconds=30)),))
+TONIGHT = replace(SIX, windows=(MaintenanceWindow("0 9 * * *", timedelta(minutes=8, seconds=30)),))
 BROKEN_CANARY = replace(PLAIN, script=unless({("node-01", JobStep.APPLY): BREAKS}, WORKS))
 BROKEN_LATE = replace(PLAIN, script=unless(VERIFIED_BADLY, WORKS))
 

@@ -14,7 +14,7 @@ from patchwright.domain import backward, budget, endings, gates, names, survey, 
 from patchwright.domain.actions import Cordon, JobStep
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.model import Canary, MaintenanceWindow, Quantity
-from patchwright.domain.nodes import jobs, marks, preparing, procedure
+from patchwright.domain.nodes import jobs, marks, preparing, procedure, spans
 from patchwright.domain.nodes.record import Mark
 from patchwright.domain.snapshot import Decision
 from patchwright.domain.state import Phase
@@ -26,7 +26,7 @@ from support.simulator.calls import Fault
 from support.simulator.cluster import CHANGE, Circumstances, Cluster, Scenario, play
 from support.simulator.fleet import Fleet
 from support.simulator.people import People
-from support.simulator.scenarios import CLEAN, FAILED_CANARY, FLEET, NO_IMAGE, PREPARES, SECOND_WAVE
+from support.simulator.scenarios import CLEAN, DRAINS, FAILED_CANARY, FLEET, NO_IMAGE, PREPARES, SECOND_WAVE
 from support.simulator.server import Change
 from support.simulator.things import Job
 
@@ -183,6 +183,12 @@ def test_l7_starting_when_the_window_is_over_is_caught(monkeypatch: Patch) -> No
     monkeypatch.setattr(windows, "fits", lambda found, needed, now: True)
     policy = replace(FLEET, windows=(MaintenanceWindow("0 9 * * *", timedelta(seconds=70)),))
     assert "L7" in broken(replace(CLEAN, policy=policy))
+
+
+def test_l7_an_estimate_that_forgets_the_drain_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(spans, "drain", lambda options: timedelta(0))
+    policy = replace(DRAINS.policy, windows=(MaintenanceWindow("0 9 * * *", timedelta(seconds=330)),))
+    assert "L7" in broken(replace(DRAINS, policy=policy))
 
 
 def test_l8_starting_without_asking_policy_is_caught(monkeypatch: Patch) -> None:

@@ -13,7 +13,7 @@ _WEB = "must be an http:// or https:// URL without user name or password"
 _GIT = "must be an https://, http:// or ssh:// URL of a repository, without a password"
 _EXPRESSIONS = "spec.target.nodes.selector.matchExpressions[0]"
 _VALUES = "values must be given for In and NotIn, and only for them"
-_WINDOW = "a maintenance window must be at least as long as strategy.progressDeadlineSeconds"
+_WINDOW = "a maintenance window must be at least as long as drain.timeout (10m when left out"
 _PROBE = "exactly one of workloads, prometheus, http and object must be set"
 _REF = "must be a valid Git reference (git check-ref-format)"
 
@@ -36,8 +36,12 @@ RULES: Final = (
     Wrong(P, "spec.strategy.waves[0].size", 0, _POSITIVE),
     Wrong(P, "spec.strategy.waves[1].size", "0%", _POSITIVE),
     Wrong(P, "spec.strategy.failureThreshold", 0, _POSITIVE),
-    Wrong(P, "spec.maintenanceWindows[0].duration", "14m", _WINDOW, "spec.maintenanceWindows"),
-    Wrong(P, "spec.strategy.progressDeadlineSeconds", 14_401, _WINDOW, "spec.maintenanceWindows"),
+    Wrong(P, "spec.maintenanceWindows[0].duration", "29m59s", _WINDOW, "spec.maintenanceWindows"),
+    Wrong(P, "spec.maintenanceWindows[0].duration", "1799999ms", _WINDOW, "spec.maintenanceWindows"),
+    Wrong(P, "spec.strategy.progressDeadlineSeconds", 13_501, _WINDOW, "spec.maintenanceWindows"),
+    Wrong(P, "spec.drain.timeout", "13501s", _WINDOW, "spec.maintenanceWindows"),
+    Wrong(P, "spec.drain", {"timeout": "13381s", "onTimeout": "Force"}, _WINDOW, "spec.maintenanceWindows"),
+    Wrong(P, "spec.drain", {"enabled": True, "timeout": "4h"}, _WINDOW, "spec.maintenanceWindows"),
     Wrong(P, "spec.drain.gracePeriod", 0, "must not be 0, which kills pods without notice; use 1"),
     Wrong(P, "spec.healthChecks[1].prometheus", GONE, _PROBE, "spec.healthChecks[1]"),
     Wrong(P, "spec.healthChecks[1].http", {"url": "http://x"}, _PROBE, "spec.healthChecks[1]"),

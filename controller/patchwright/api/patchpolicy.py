@@ -26,6 +26,7 @@ from patchwright.api.scalars import (
 )
 from patchwright.api.selectors import LabelSelector, Toleration
 from patchwright.domain import model
+from patchwright.domain.nodes import spans
 
 _STRATEGY, _CANARY, _DRAIN, _ROLLBACK = model.Strategy(), model.Canary(), model.Drain(), model.Rollback()
 _DEADLINE = int(_STRATEGY.progress_deadline.total_seconds())
@@ -166,8 +167,8 @@ class Strategy(WireModel):
     """Never have targets of two domains in flight at once, such as `topology.kubernetes.io/zone`; canaries and waves
     then also proceed domain by domain."""
     progress_deadline_seconds: Annotated[Int, Field(ge=1, le=86400)] | None = None
-    """How long one target may take, in seconds, before it has failed: a node from cordon to uncordon, a workload until
-    all its pods are available. No progress makes it longer. Left out, 600."""
+    """How long one target may take, in seconds, before it has failed: a node once it is drained, and before its cordon
+    for its prepare step; a workload until all its pods are available. No progress makes it longer. Left out, 600."""
 
     def domain(self) -> model.Strategy:
         """Convert to the domain."""
@@ -193,7 +194,8 @@ class MaintenanceWindow(WireModel):
     start: Cron
     """When it opens: a cron expression of 5 fields, such as `0 22 * * SAT`."""
     duration: Duration
-    """How long it stays open, such as `4h`; at least `strategy.progressDeadlineSeconds`."""
+    """How long it stays open, such as `4h`; at least `drain.timeout` (2 minutes more with `onTimeout: Force`) and
+    `strategy.progressDeadlineSeconds` together."""
     time_zone: TimeZone | None = None
     """The IANA time zone of `start`, such as `Europe/Paris`; left out, `UTC`."""
 
@@ -294,9 +296,21 @@ class PolicyRef(WireModel):
 
 
 def _windows_fit(spec: PatchPolicySpec) -> bool:
-    seconds = spec.strategy.progress_deadline_seconds if spec.strategy else None
-    deadline = timedelta(seconds=given(seconds, _DEADLINE))
-    return all(window.duration >= deadline for window in spec.maintenance_windows or ())
+    strategy = spec.strategy.domain() if spec.strategy else _STRATEGY
+    longest = spans.longest(strategy, spec.drain.domain() if spec.drain else _DRAIN)
+    return all(window.duration >= longest for window in spec.maintenance_windows or ())
+
+
+def _seconds(span: timedelta) -> str:
+    return f"{int(span.total_seconds())}s"
+
+
+# The same in CEL. Its seconds are whole, so they are counted last: only then nothing is cut off.
+_TIMEOUT = f"duration(has(self.drain) && has(self.drain.timeout) ? self.drain.timeout : '{_seconds(_DRAIN.timeout)}')"
+_FORCES = "has(self.drain) && has(self.drain.onTimeout) && self.drain.onTimeout == 'Force'"
+_FORCE_TIME = f"duration({_FORCES} ? '{_seconds(spans.FORCE_TIME)}' : '0s')"
+_DRAINS = "!has(self.drain) || !has(self.drain.enabled) || self.drain.enabled"
+_DRAIN_TIME = f"({_DRAINS} ? {_TIMEOUT} + {_FORCE_TIME} : duration('0s'))"
 
 
 class PatchPolicySpec(WireModel):
@@ -305,11 +319,13 @@ class PatchPolicySpec(WireModel):
     rules = (
         Rule(
             # getSeconds, because the API server takes string(…) of a number for a text of any length.
-            "!has(self.maintenanceWindows) || self.maintenanceWindows.all(w, duration(w.duration).getSeconds() >= "
+            "!has(self.maintenanceWindows) || self.maintenanceWindows.all(w, "
+            f"(duration(w.duration) - {_DRAIN_TIME}).getSeconds() >= "
             "(has(self.strategy) && has(self.strategy.progressDeadlineSeconds) ? "
             f"self.strategy.progressDeadlineSeconds : {_DEADLINE}))",
-            "a maintenance window must be at least as long as strategy.progressDeadlineSeconds (600 when left out), "
-            "or no target could ever start and finish in it",
+            "a maintenance window must be at least as long as drain.timeout (10m when left out, 2m more with Force) "
+            "and strategy.progressDeadlineSeconds (600 when left out) together, or no target could ever start and "
+            "finish in it",
             _windows_fit,
             field=".maintenanceWindows",
         ),

@@ -75,7 +75,7 @@ def window(context: Context) -> Gate | None:
     policy, now = context.policy, context.now
     found = windows.opening(policy.windows, now=now)
     seconds = [s.standing.seconds for s in context.survey.at(Stage.DONE) if s.standing.seconds is not None]
-    needed = windows.needed(seconds, policy.strategy.progress_deadline)
+    needed = windows.needed(seconds, context.snapshot.kind.longest(context.brief))
     if windows.fits(found, needed, now=now):
         return None
     opens = f"the next one opens at {clock(found.next_at)}" if found.next_at else "none ever opens again"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -144,6 +144,9 @@ class TargetKind(Protocol):
 
     def release(self, target: Any, brief: Brief, *, forget: bool) -> Sequence[Action]:
         """Remove every mark of ours; quarantined targets keep theirs unless ``forget``."""
+
+    def longest(self, brief: Brief) -> timedelta:
+        """Give the longest that one target may take, from its beginning to its end, as the policy bounds it (L7)."""
 
     def refusal(self, brief: Brief) -> tuple[str, str] | None:
         """Give a reason and a sentence when this change cannot be carried out or undone as the policy demands."""

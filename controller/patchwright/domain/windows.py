@@ -17,7 +17,7 @@ from cronsim import CronSim
 
 from patchwright.domain.model import MaintenanceWindow
 
-# So many targets must have been timed before their durations say more than the deadline.
+# So many targets must have been timed before their durations say more than what bounds them.
 ENOUGH = 5
 # How far clocks are set back at most (Antarctica/Troll: two hours), rounded up.
 SET_BACK = timedelta(hours=3)
@@ -46,14 +46,15 @@ def fits(found: Opening, needed: timedelta, *, now: datetime) -> bool:
     return found.open and (found.until is None or now + needed <= found.until)
 
 
-def needed(seconds: Sequence[float], deadline: timedelta) -> timedelta:
+def needed(seconds: Sequence[float], longest: timedelta) -> timedelta:
     """Estimate how long the next target takes: the 95th percentile of those seen.
 
-    Before enough were seen it is the deadline, or the slowest if that took longer: a drain has a time of its own.
+    Before enough were seen it is ``longest``, which is what one may take at the most, or the slowest if that took
+    longer: the bounds may have been edited since.
     """
     ordered = sorted(seconds)
     if len(ordered) < ENOUGH:
-        return max(deadline, timedelta(seconds=max(ordered, default=0)))
+        return max(longest, timedelta(seconds=max(ordered, default=0)))
     return timedelta(seconds=ordered[len(ordered) * 95 // 100])
 
 

@@ -19,7 +19,7 @@ from patchwright.domain.actions import (
 )
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.model import Drain, OnTimeout
-from patchwright.domain.nodes import draining, marks
+from patchwright.domain.nodes import draining, marks, spans
 from patchwright.domain.nodes.record import Mark, Record
 from patchwright.domain.nodes.view import Eviction, Owner
 from patchwright.domain.targets import Stage, Standing
@@ -221,7 +221,7 @@ def test_force_lists_again_to_see_what_is_left() -> None:
 
 
 def test_force_comes_to_an_end_too() -> None:
-    over = draining.FORCE_TIME.total_seconds()
+    over = spans.FORCE_TIME.total_seconds()
     assert all(isinstance(action, DeletePod) for action in forced(over - 1, BLOCKED).actions)
     assert kinds(forced(over, BLOCKED)) == [Uncordon]
 

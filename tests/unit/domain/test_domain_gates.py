@@ -12,10 +12,12 @@ from patchwright.domain import health
 from patchwright.domain.actions import AskPolicy, Cordon, JobStep, ListPods
 from patchwright.domain.health import CheckState, Finding, Measurement
 from patchwright.domain.model import (
+    Drain,
     FailurePolicy,
     HealthCheck,
     HttpCheck,
     MaintenanceWindow,
+    OnTimeout,
     PolicyRef,
 )
 from patchwright.domain.nodes.record import Mark
@@ -162,6 +164,29 @@ def test_nothing_starts_without_time_to_finish_as_learnt_from_the_nodes_before()
     assert starts(decision) == []
     assert "closes at 2026-11-23 12:15 UTC, too soon for a target that may take 16m" in decision.state.message
     assert starts(deciding(*quick, *FLEET, state={"wave": 1}, policy=tight)) == ["n01"]
+
+
+# A drain has a time of its own before the deadline begins to run: an estimate without it starts what cannot finish.
+@pytest.mark.parametrize(
+    ("drain", "minutes"),
+    [
+        pytest.param(Drain(timeout=timedelta(minutes=8)), 10 + 8, id="the drain and then the Jobs"),
+        pytest.param(
+            Drain(timeout=timedelta(minutes=8), on_timeout=OnTimeout.FORCE), 10 + 8 + 2, id="what forcing may take too"
+        ),
+        pytest.param(Drain(enabled=False), 10, id="no drain takes no time"),
+    ],
+)
+@pytest.mark.parametrize(("left", "begun"), [(0, ["n01"]), (-1, [])], ids=["just enough", "a second too short"])
+def test_before_nodes_were_timed_a_window_has_to_leave_time_for_the_drain_and_the_jobs(
+    drain: Drain, minutes: int, left: int, begun: list[str]
+) -> None:
+    closes = NOW + timedelta(minutes=minutes, seconds=left)
+    window = MaintenanceWindow("0 11 * * *", closes - NOW.replace(hour=11))
+    decision = deciding(*FLEET, policy=policy(windows=(window,), drain=drain))
+    assert starts(decision) == begun
+    told = f"too soon for a target that may take {minutes}m;"
+    assert (told in decision.state.message) is not bool(begun)
 
 
 def test_a_window_that_opens_in_years_is_told_with_its_year() -> None:

@@ -11,7 +11,7 @@ from patchwright.domain.model import MaintenanceWindow
 from patchwright.domain.windows import Opening, fits, needed, opening
 
 PARIS = "Europe/Paris"
-DEADLINE = timedelta(minutes=10)
+LONGEST = timedelta(minutes=10)
 
 
 def window(start: str, hours: float, zone: str = PARIS) -> MaintenanceWindow:
@@ -140,7 +140,7 @@ def test_durations_are_elapsed_time_however_the_clocks_are_changed() -> None:
 def test_nothing_starts_without_time_to_finish_in_the_window(left: float, ok: bool) -> None:
     now = datetime(2026, 11, 23, 12, tzinfo=UTC)
     found = Opening(True, now + timedelta(minutes=left))
-    assert fits(found, DEADLINE, now=now) is ok
+    assert fits(found, LONGEST, now=now) is ok
 
 
 def test_a_closed_window_never_fits() -> None:
@@ -150,15 +150,13 @@ def test_a_closed_window_never_fits() -> None:
 @pytest.mark.parametrize(
     ("seconds", "wanted"),
     [
-        pytest.param([], 600, id="nothing seen: the deadline"),
-        pytest.param([10] * 4, 600, id="too few seen: the deadline"),
-        pytest.param([10, 900], 900, id="too few seen, one slower than the deadline: the slowest"),
+        pytest.param([], 600, id="nothing seen: the longest that one may take"),
+        pytest.param([10] * 4, 600, id="too few seen: the longest that one may take"),
+        pytest.param([10, 900], 900, id="too few seen, one slower than that: the slowest"),
         pytest.param([10] * 5, 10, id="five seen: what they took"),
         pytest.param([*range(1, 101)], 96, id="a hundred seen: nineteen of twenty were not slower"),
-        pytest.param(
-            [900] * 5, 900, id="all slower than the deadline, which bounds a step and not the drain before it"
-        ),
+        pytest.param([900] * 5, 900, id="all slower than one may be, as the bounds were when they were patched"),
     ],
 )
 def test_the_time_needed_is_what_nineteen_of_twenty_took(seconds: list[float], wanted: float) -> None:
-    assert needed(seconds, DEADLINE) == timedelta(seconds=wanted)
+    assert needed(seconds, LONGEST) == timedelta(seconds=wanted)

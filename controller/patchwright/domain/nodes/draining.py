@@ -9,8 +9,8 @@ from datetime import datetime, timedelta
 from patchwright.domain import spelling
 from patchwright.domain.actions import Action, Cordon, DeletePod, Evict, JobStep, ListPods
 from patchwright.domain.actions import Mark as WriteRecord
-from patchwright.domain.model import Drain, OnTimeout
-from patchwright.domain.nodes import drain, jobs, marks
+from patchwright.domain.model import Drain
+from patchwright.domain.nodes import drain, jobs, marks, spans
 from patchwright.domain.nodes.record import Record
 from patchwright.domain.nodes.view import NodeView, PodList, PodView
 from patchwright.domain.targets import Brief, Stage, Standing
@@ -21,8 +21,6 @@ from patchwright.domain.targets import Brief, Stage, Standing
 # slow, the list waits longer.
 SETTLE = timedelta(milliseconds=100)
 SETTLE_UNTOLD = timedelta(seconds=1)
-# What Force may take after the timeout: it deletes with the pods' own grace period, so it must have an end.
-FORCE_TIME = timedelta(minutes=2)
 FORCED_GRACE = timedelta(seconds=1)
 
 
@@ -113,8 +111,7 @@ def _late(
     """Decide about a drain whose time is up."""
     options = brief.policy.drain
     message = f"not drained within {spelling.duration(options.timeout)}: {drain.sentence(plan)}"
-    over = record.started_at + options.timeout + FORCE_TIME
-    if options.on_timeout is OnTimeout.ABORT or brief.now >= over:
+    if brief.now >= record.started_at + spans.drain(options):
         late = marks.standing(stage, record, message=message, actions=give_up("DrainTimeout", message))
         return replace(late, reason="DrainTimeout", failing=True)
     left = [*plan.evict, *(obstacle.pod for obstacle in plan.blocked), *plan.waiting]

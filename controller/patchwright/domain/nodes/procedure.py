@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import assert_never
 
 from patchwright.domain import selection
 from patchwright.domain.actions import Action, Cordon, JobStep, Uncordon
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.model import NodeTarget
-from patchwright.domain.nodes import draining, jobs, marks, preparing
+from patchwright.domain.nodes import draining, jobs, marks, preparing, spans
 from patchwright.domain.nodes.record import Mark, Record
 from patchwright.domain.nodes.view import NodeView
 from patchwright.domain.targets import Brief, Stage, Standing
@@ -93,6 +94,10 @@ class NodeKind:
         if record.mark is Mark.QUARANTINED and not forget:
             return ()
         return (Uncordon(target.ref, None, keep_cordon=record.applied or not record.cordoned),)
+
+    def longest(self, brief: Brief) -> timedelta:
+        """Add up what the drain and the Jobs may take, each of which has a time of its own."""
+        return spans.longest(brief.policy.strategy, brief.policy.drain)
 
     def refusal(self, brief: Brief) -> tuple[str, str] | None:
         """Refuse a change that could not be put back though the policy promises it (L4)."""

@@ -8,6 +8,7 @@ what has happened to it. Replicas, strategies and pauses are read and never writ
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import assert_never
 
 from patchwright.domain.actions import Action, ListWorkloadPods, ReleaseWorkload
@@ -67,6 +68,10 @@ class WorkloadKind:
         if record.mark is Mark.QUARANTINED and not forget:
             return ()
         return (ReleaseWorkload(target.ref),)
+
+    def longest(self, brief: Brief) -> timedelta:
+        """Give how long the pods of one may take to follow."""
+        return marks.limit(brief)
 
     def refusal(self, brief: Brief) -> tuple[str, str] | None:
         """Refuse a change that the policy does not cover."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from patchwright.domain import selection
-from patchwright.domain.model import FailurePolicy, MaintenanceWindow, PatchPolicy, Quantity
+from patchwright.domain.model import FailurePolicy, MaintenanceWindow, OnTimeout, PatchPolicy, Quantity
 from patchwright.domain.nodes.record import Mark, Record
 from support.simulator import loop
 from support.simulator.laws.base import CLAIMED, OUT, Law
@@ -15,6 +15,8 @@ from support.simulator.things import Node, Policy
 
 # How long a decision holds, and how long a wave may take to be started once it was asked for.
 DECISION_LIFE = timedelta(minutes=5)
+# How long a forced drain may go on after its timeout.
+FORCED = timedelta(minutes=2)
 
 
 def _number(quantity: Quantity, total: int) -> int:
@@ -176,10 +178,16 @@ class Windows(Law):
             yield f"{change.after.name} was started outside every window"
             return
         done = [node for node in self.nodes() if (mine := node.record) and mine.mark is Mark.DONE]
-        deadline = policy.strategy.progress_deadline
-        if len(done) < 5 and change.at + deadline > max(ends) + self.grace:
+        longest = _longest(policy)
+        if len(done) < 5 and change.at + longest > max(ends) + self.grace:
             left = max(ends) - change.at
-            yield f"{change.after.name} was started {left} before the window closes, and may take {deadline}"
+            yield f"{change.after.name} was started {left} before the window closes, and may take {longest}"
+
+
+def _longest(policy: PatchPolicy) -> timedelta:
+    drain = policy.drain
+    forced = FORCED if drain.on_timeout is OnTimeout.FORCE else timedelta(0)
+    return policy.strategy.progress_deadline + (drain.timeout + forced if drain.enabled else timedelta(0))
 
 
 def _end(window: MaintenanceWindow, at: datetime) -> datetime | None:

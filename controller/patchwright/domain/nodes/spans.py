@@ -1,0 +1,28 @@
+"""How long a node may take at the most: what a maintenance window must leave time for (L7).
+
+Each step has a time of its own, and they come one after the other: a step that is added to the procedure is added here.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from patchwright.domain.model import Drain, OnTimeout, Strategy
+
+# What Force may take after the timeout: it deletes with the pods' own grace period, so it must have an end.
+FORCE_TIME = timedelta(minutes=2)
+
+
+def drain(options: Drain) -> timedelta:
+    """Give the longest that emptying a node may take."""
+    if not options.enabled:
+        return timedelta(0)
+    return options.timeout + (FORCE_TIME if options.on_timeout is OnTimeout.FORCE else timedelta(0))
+
+
+def longest(strategy: Strategy, options: Drain) -> timedelta:
+    """Give the longest that a node may take from its cordon to its uncordon.
+
+    ``progress_deadline`` bounds what comes after the drain: the apply Job, a reboot and the verify Job together.
+    """
+    return drain(options) + strategy.progress_deadline
