@@ -16,7 +16,7 @@ from patchwright.domain.health import Measurement
 from patchwright.domain.memory import FailedChange, PolicyState
 from patchwright.domain.model import HealthCheck, Key, PatchPolicy, PatchRollout
 from patchwright.domain.nodes.record import Record
-from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList
+from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList, Remains
 from patchwright.domain.policy import PolicyDecision, PolicyQuestion
 from patchwright.domain.state import RolloutState
 from patchwright.domain.workloads.record import Record as WorkloadRecord
@@ -60,6 +60,13 @@ class Rollouts(Protocol):
 
     def get(self, key: Key) -> Case | None:
         """Read a rollout; ``None`` when it is gone. Reads its own writes."""
+
+    async def living(self) -> frozenset[str]:
+        """List the UIDs of all rollouts of all namespaces, past any cache: what is not in it does not exist.
+
+        Raises:
+            ClusterError: there is no complete list.
+        """
 
     async def save(self, case: Case, state: RolloutState) -> None:
         """Write the status, with the resource version as precondition.
@@ -114,6 +121,12 @@ class Fleet(Protocol):
 
     def orphan_jobs(self, rollout_uid: str) -> int:
         """Count the rollout's Jobs that still exist."""
+
+    def claimed(self) -> frozenset[str]:
+        """Give the UIDs of all rollouts that a record on a node or a Job names, existing or not."""
+
+    def remains(self, rollout_uid: str) -> Remains:
+        """Give everything that names one rollout."""
 
     async def refresh(self, node: NodeRef) -> None:
         """Read one node past the cache, after a conflict."""

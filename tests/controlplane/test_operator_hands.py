@@ -223,6 +223,49 @@ def test_a_policy_that_is_deleted_midway_takes_its_rollout_back(scene: Scene) ->
     assert (scene.marks(), scene.cordoned(), scene.installed()) == ({}, [], {})
 
 
+def test_a_rollout_that_is_torn_away_leaves_the_node_at_work_to_a_person_who_is_told_what_to_do(scene: Scene) -> None:
+    scene.add_nodes(3)
+    scene.policy(strategy={**ONE_BY_ONE, "progressDeadlineSeconds": 20})
+    rollout = scene.rollout("2.6", words=["--duration=6s"])
+    scene.until(lambda: "Applying" in scene.marks().values() and scene.jobs(), "the canary at work")
+    [victim] = scene.cordoned()
+    scene.tear(rollout)
+    event = scene.until(lambda: scene.events("RolloutGone", about=victim), "the event")[0]
+    assert f"rollout patchwright-system/{rollout} does not exist any more and left it half-way" in event["note"]
+    assert "check what is on it, then uncordon it" in event["note"]
+    scene.until(lambda: not scene.jobs(), "its Job being gone once it has ended")
+    assert (scene.cordoned(), scene.record(victim)["reason"]) == ([victim], "RolloutGone")
+    assert scene.metric("patchwright_node_abandoned", node=victim) == 1.0
+    scene.change("PatchPolicy", scene.name, {"spec": {"strategy": {"maxUnavailable": "50%", "topologyKey": None}}})
+    other = scene.rollout("2.7")
+    status = scene.until_message(other, f"1 of 3 are unavailable ({victim})")
+    assert [note["reason"] for note in status["skipped"]] == ["RolloutGone"]
+    assert "check what is on it, then uncordon it" in status["skipped"][0]["message"]
+    scene.uncordon(victim)
+    scene.until(lambda: not scene.record(victim).get("reason"), "the record being gone")
+    assert scene.until_phase(other, "Succeeded")["updated"] == "3/3"
+    assert scene.metric("patchwright_node_abandoned", node=victim) is None
+
+
+def test_a_rollout_that_is_torn_away_while_nobody_watches_gives_back_what_it_did_nothing_to(scene: Scene) -> None:
+    scene.add_nodes(2)
+    scene.add_workloads(1, replicas=2, max_unavailable=0)
+    scene.policy(strategy=ONE_BY_ONE)
+    rollout = scene.rollout("2.8")
+    scene.until_message(rollout, "cannot be evicted")
+    [victim] = scene.cordoned()
+    scene.crashed = True
+    scene.operator.kill()
+    scene.tear(rollout)
+    assert (scene.cordoned(), scene.marks()) == ([victim], {victim: "Draining"})
+    scene.keep_running()
+    scene.until(lambda: not scene.cordoned() and not scene.marks(), "the node being given back")
+    [event] = scene.until(lambda: scene.events("RolloutGone", about=victim), "the event")
+    assert event["note"].endswith("nothing was changed on the node, and it is uncordoned")
+    assert event["type"] == "Normal"
+    scene.until_message(scene.rollout("2.9"), "cannot be evicted")
+
+
 def test_a_rollout_without_its_policy_waits_for_it_and_says_so(scene: Scene) -> None:
     scene.add_nodes(2)
     rollout = scene.rollout("2.5")

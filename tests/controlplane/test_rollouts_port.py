@@ -277,3 +277,18 @@ async def test_a_case_that_is_out_of_date_cannot_take_the_finalizer_off(bench: B
     with pytest.raises(errors.Conflict):
         await bench.port.let_go(stale)
     assert bench.raw()["metadata"]["finalizers"] == ["patchwright.dev/rollout"]
+
+
+async def test_what_exists_is_listed_past_the_cache_and_over_all_namespaces(
+    bench: Bench, sandbox: controlplane.ControlPlane
+) -> None:
+    uid = bench.raw()["metadata"]["uid"]
+    path = f"{GROUP}/namespaces/{sandbox.add_namespace(f'{bench.key.namespace}-b')}/patchrollouts"
+    spec = bench.raw()["spec"]
+    body = {"apiVersion": "patchwright.dev/v1alpha1", "kind": "PatchRollout", "metadata": {"name": "a"}, "spec": spec}
+    other = sandbox.api.create(path, body)["metadata"]["uid"]
+    assert {uid, other} <= await bench.port.living()
+    sandbox.api.delete(f"{path}/a")
+    bench.admin.delete(f"{bench.path}/patchrollouts/openssl")
+    assert bench.port.get(bench.key) is not None, "the cache was told nothing"
+    assert not {uid, other} & await bench.port.living()

@@ -129,6 +129,15 @@ STORIES: dict[str, tuple[str, Scenario]] = {
     "policy-denied": ("Policy denies the rollout before anything is touched", replace(PLAIN, verdict=denied)),
     "freeze-until": ("Policy freezes the waves for ten minutes", replace(PLAIN, verdict=frozen)),
     "unhealthy-soak": ("A health check fails while the canary soaks", replace(PLAIN, policy=CHECKED, look=sick)),
+    "finalizer-removed": (
+        "Somebody removes a rollout's finalizer and deletes it in the middle of a wave; a newer one follows",
+        with_people(
+            replace(PLAIN, nodes=4, apps=(), script=unless({}, Act(takes=8))),
+            (95, lambda who: who.tear()),
+            (130, lambda who: who.supersede("kernel-2")),
+            (200, lambda who: who.uncordon("node-03")),
+        ),
+    ),
     "quarantined": (
         "The canary fails, and so does its rollback: the node is left to a person",
         replace(PLAIN, script=unless(NO_WAY_BACK, WORKS)),

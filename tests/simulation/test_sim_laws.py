@@ -11,22 +11,35 @@ from typing import Any
 import pytest
 
 from patchwright.domain import backward, budget, endings, gates, names, survey, waves, windows
-from patchwright.domain.actions import Cordon, JobStep
+from patchwright.domain.actions import Cordon, JobStep, Uncordon
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.model import Canary, MaintenanceWindow, Quantity
-from patchwright.domain.nodes import jobs, marks, preparing, procedure, spans
+from patchwright.domain.nodes import jobs, marks, orphans, preparing, procedure, spans
+from patchwright.domain.nodes.orphans import Settlement
 from patchwright.domain.nodes.record import Mark
+from patchwright.domain.nodes.view import Claim
 from patchwright.domain.snapshot import Decision
 from patchwright.domain.state import Phase
 from patchwright.domain.targets import Stage, Standing
 from patchwright.pipeline import observe, tell
+from patchwright.pipeline.orphans import Orphans
 from support.simulator import loop
 from support.simulator.cache import Cache
 from support.simulator.calls import Fault
 from support.simulator.cluster import CHANGE, Circumstances, Cluster, Scenario, play
 from support.simulator.fleet import Fleet
 from support.simulator.people import People
-from support.simulator.scenarios import CLEAN, DRAINS, FAILED_CANARY, FLEET, NO_IMAGE, PREPARES, SECOND_WAVE
+from support.simulator.scenarios import (
+    CLEAN,
+    DRAINS,
+    FAILED_CANARY,
+    FAILS,
+    FLEET,
+    NO_IMAGE,
+    PREPARES,
+    SECOND_WAVE,
+    unless,
+)
 from support.simulator.server import Change
 from support.simulator.things import Job
 
@@ -177,6 +190,26 @@ def test_l6_ending_before_the_jobs_are_gone_is_caught(monkeypatch: Patch) -> Non
     real = observe.snapshot
     monkeypatch.setattr(observe, "snapshot", lambda *args, **kwargs: replace(real(*args, **kwargs), jobs_left=0))
     assert "L6" in broken(CLEAN)
+
+
+TORN = people((4.5, lambda who: who.tear()))
+
+
+def test_l6_leaving_alone_what_a_rollout_left_that_is_gone_is_caught(monkeypatch: Patch) -> None:
+    async def blind(self: Orphans) -> None:
+        """See nothing."""
+
+    monkeypatch.setattr(Orphans, "sweep", blind)
+    assert "L6" in broken(replace(CLEAN, people=TORN))
+
+
+def test_l4_giving_back_a_half_patched_node_because_its_rollout_is_gone_is_caught(monkeypatch: Patch) -> None:
+    def careless(claim: Claim, jobs: Any, *, now: Any) -> Settlement:
+        return Settlement(Uncordon(claim.ref, None), "whatever is on it")
+
+    monkeypatch.setattr(orphans, "settle", careless)
+    half = unless({("node-01", JobStep.APPLY): replace(FAILS, takes=30)})
+    assert "L4" in broken(replace(CLEAN, people=TORN, script=half))
 
 
 def test_l7_starting_when_the_window_is_over_is_caught(monkeypatch: Patch) -> None:

@@ -182,7 +182,7 @@ def prepare_first(world: World, change: Change) -> Iterator[str]:
 
 def no_orphans(world: World, change: Change) -> Iterator[str]:
     """L6: what has ended leaves nothing of ours, but for what status leaves to a person."""
-    if change.kind != "PatchRollout":
+    if change.kind != "PatchRollout" or (change.after is None and change.thing["metadata"]["name"] in world.torn):
         return
     before = ((change.before or {}).get("status") or {}).get("phase")
     status = (change.thing.get("status")) or {}
@@ -317,12 +317,14 @@ def broken(
     changes: Iterable[Change],
     *,
     again: frozenset[tuple[str, str]] = frozenset(),
+    torn: frozenset[str] = frozenset(),
 ) -> list[str]:
     """Give a sentence for each time a law was broken.
 
     ``before`` is what there was at first. ``again`` are the (node, step) whose Job a test deleted: those may run twice.
+    ``torn`` are the rollouts that a test took away from the operator, which tidies up after them later (L6).
     """
-    world = World({kind: dict(found) for kind, found in before.items()})
+    world = World({kind: dict(found) for kind, found in before.items()}, torn=torn)
     runs: Counter[tuple[str, str, str]] = Counter()
     found = []
     for change in changes:

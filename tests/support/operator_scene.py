@@ -5,6 +5,7 @@ What a scene does is what people do, and the observer is told so; what it asks i
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import re
@@ -41,6 +42,7 @@ class Scene(Hands):
         self.crashed = False
         self._began = datetime.now(UTC)
         self.jobs_deleted: set[tuple[str, str]] = set()
+        self.torn: set[str] = set()
         self._namespaces: list[str] = []
         self._log_from = len(stage.operator.log)
         self.mark, self.before = self.observer.place()
@@ -148,6 +150,14 @@ class Scene(Hands):
         """Give one of our objects."""
         metadata = {"name": name, "namespace": SYSTEM, "labels": {SCENE: self.name}}
         return {"apiVersion": "patchwright.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": dict(spec)}
+
+    def tear(self, rollout: str) -> None:
+        """Delete a rollout and remove its finalizer by hand, as people do with what does not want to go."""
+        self.torn.add(rollout)
+        self.delete("PatchRollout", rollout)
+        with contextlib.suppress(errors.NotFound):
+            self.change("PatchRollout", rollout, {"metadata": {"finalizers": None}})
+        self.until(lambda: self.observer.get("PatchRollout", rollout) is None, "the rollout being gone")
 
     def restart(self) -> None:
         """Stop the operator in an orderly way, and start it again."""
@@ -345,7 +355,8 @@ class Scene(Hands):
     def faults(self) -> list[str]:
         """Give a sentence for each broken law, and the lines of the operator's log that tell of a bug."""
         changes = self.observer.since(self.mark)
-        found = operator_laws.broken(self.before, changes, again=frozenset(self.jobs_deleted))
+        again, torn = frozenset(self.jobs_deleted), frozenset(self.torn)
+        found = operator_laws.broken(self.before, changes, again=again, torn=torn)
         if not self.crashed:
             events = (change.after for change in changes if change.kind == "Event")
             found += operator_laws.untold(changes, self.name, [one for one in events if one is not None])

@@ -90,6 +90,8 @@ class World:
     old_policies: dict[str, tuple[float, Raw]] = field(default_factory=dict)
     # When a person last wrote a node, or it was deleted: what the operator does at that moment it did not know of.
     disturbed: dict[str, float] = field(default_factory=dict)
+    # Rollouts that went without the operator's leave.
+    torn: frozenset[str] = frozenset()
 
     def all(self, kind: str) -> list[Raw]:
         """Give every object of a kind."""

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from patchwright.adapters.kube.fleet_cache import Changed, FleetCache
 from patchwright.adapters.kube.projection import Lens
-from patchwright.domain.actions import JobStep
+from patchwright.domain.actions import JobStep, NodeRef
 from patchwright.domain.model import Operator, Requirement, Selector
 from patchwright.domain.nodes.record import encode
-from patchwright.domain.nodes.view import JobView, NodeView, Outcome
+from patchwright.domain.nodes.view import Claim, JobView, NodeView, Outcome, Remains
 from support import rollouts
 from support.raw_objects import ended, job, node, pod
 
@@ -287,6 +287,28 @@ def test_a_reboot_is_due_until_the_boot_id_has_changed(said: str, boot_id: str, 
     cache.apply_job(job())
     cache.apply_pod(pod(phase="Succeeded", state=ended(0, said)))
     assert cache.reboots_due() == due
+
+
+def test_whatever_names_a_rollout_is_found_by_it_whether_it_exists_or_not() -> None:
+    other = {"patchwright.dev/state": encode(rollouts.record("uid-other"))}
+    cache = cache_of(node("n1", 4, annotations=CLAIMED, unschedulable=True), node("n2", annotations=other), node("n3"))
+    cache.apply_job(job("job-1", node_name="n9"))
+    cache.apply_job(job("job-2", rollout="uid-third", ended="Failed"))
+    assert cache.claimed() == {"uid-openssl", "uid-other", "uid-third"}
+    found = cache.remains("uid-openssl")
+    assert found.nodes == (Claim(NodeRef("n1", "uid-n1", "4"), rollouts.record("uid-openssl"), unschedulable=True),)
+    assert [(each.name, each.outcome) for each in found.jobs] == [("job-1", None)]
+    assert [each.outcome for each in cache.remains("uid-third").jobs] == [Outcome.FAILED]
+    assert cache.remains("uid-nobody") == Remains()
+    cache.apply_node(node("n2", 2))
+    cache.remove_job(job("job-2", rollout="uid-third"))
+    assert cache.claimed() == {"uid-openssl"}
+
+
+def test_nodes_that_a_rollout_which_is_gone_has_left_to_a_person_are_named() -> None:
+    left = {"patchwright.dev/state": encode(rollouts.record("uid-gone", reason="RolloutGone"))}
+    cache = cache_of(node("n1", annotations=CLAIMED), node("n3", annotations=left), node("n2", annotations=left))
+    assert cache.abandoned() == ["n2", "n3"]
 
 
 def test_of_a_raw_node_nothing_is_kept_but_its_facts() -> None:

@@ -25,6 +25,7 @@ def of(phase: Phase, **fields: object) -> RolloutState:
 def test_every_promised_name_is_there() -> None:
     metrics = Metrics()
     metrics.watch_reboots(list)
+    metrics.watch_abandoned(list)
     names = {family.name for family in metrics.registry.collect()}
     assert names == {
         "patchwright_rollout_phase",
@@ -37,6 +38,7 @@ def test_every_promised_name_is_there() -> None:
         "patchwright_window_active",
         "patchwright_rollbacks",
         "patchwright_reboot_required",
+        "patchwright_node_abandoned",
         "patchwright_events_dropped",
     }
 

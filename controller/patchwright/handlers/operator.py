@@ -29,6 +29,7 @@ from patchwright.handlers import events, web, wiring
 from patchwright.handlers.events import Raw
 from patchwright.handlers.runner import Runner
 from patchwright.handlers.settings import Settings
+from patchwright.pipeline.orphans import Orphans
 from patchwright.pipeline.policies import PolicyReconciler
 from patchwright.pipeline.reconcile import Reconciler
 from patchwright.pipeline.repositories import RepositoryReconciler
@@ -42,6 +43,8 @@ RESYNC = timedelta(minutes=10)
 # All watches begin anew together, and each object of theirs is told one by one; this long it has to be quiet.
 QUIET = timedelta(seconds=2)
 OTHERS = timedelta(seconds=30)
+# Looking costs nothing as long as every record's rollout is known.
+ORPHANS = timedelta(seconds=10)
 
 
 class Operator:
@@ -52,6 +55,7 @@ class Operator:
         self._metrics = Metrics()
         self._caches = wiring.Caches.empty(settings)
         self._metrics.watch_reboots(self._caches.fleet.reboots_due)
+        self._metrics.watch_abandoned(self._caches.fleet.abandoned)
         self._leading = False
         self._election: lease.Lease | None = None
         self._stop = asyncio.Event()
@@ -131,6 +135,7 @@ class Operator:
                 for each in watches:
                     group.create_task(each.run())
                 group.create_task(_every(OTHERS, made.fleet.look_for_others))
+                group.create_task(_every(ORPHANS, Orphans(made.world).sweep))
                 group.create_task(_resync(feed, lambda: _ours(api, feed), made.rollouts.resync))
                 group.create_task(self._watch(feed))
 

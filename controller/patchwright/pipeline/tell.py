@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from patchwright import ports
 from patchwright.domain.actions import NodeRef, PodRef, WorkloadRef
+from patchwright.domain.nodes import orphans
+from patchwright.domain.nodes.orphans import Settlement
 from patchwright.domain.nodes.record import Mark, Record
 from patchwright.domain.state import Phase, RolloutState
 from patchwright.domain.workloads import record as workloads
@@ -45,6 +47,11 @@ async def node(journal: ports.Journal, ref: NodeRef, after: Record) -> None:
     said = f": {after.message}" if after.message else ""
     text = f"{words} by rollout {after.rollout}{said}"
     await journal.node_event(ref, reason=reason, message=text, warning=warning or after.failed)
+
+
+async def orphan(journal: ports.Journal, settled: Settlement) -> None:
+    """Write an event for a node whose rollout is gone: a status to say it in there is none."""
+    await journal.node_event(settled.action.node, reason=orphans.GONE, message=settled.message, warning=settled.warning)
 
 
 async def cordoned_again(journal: ports.Journal, ref: NodeRef, after: Record) -> None:

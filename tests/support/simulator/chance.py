@@ -238,5 +238,6 @@ def _act(people: People, random: Random, nodes: int) -> list[tuple[float, Callab
         [(at, lambda: people.pin(f"rev-{number + 1}"))],
         [(at, lambda: people.supersede("kernel-2"))] if dice < 0.4 else [],
         [(at, people.delete_policy)] if dice < 0.2 else [],
+        [(at, people.tear)],
     ]
     return random.choice(kinds)

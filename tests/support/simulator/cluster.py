@@ -87,7 +87,8 @@ class Cluster:
         self.random = Random(circumstances.seed)
         self.server = Server()
         self.own_node = scenario.own_node
-        self.hardware = Hardware(self.server, scenario.script, self.version_of)
+        deadline = scenario.policy.strategy.progress_deadline.total_seconds()
+        self.hardware = Hardware(self.server, scenario.script, self.version_of, deadline)
         self.workloads = Workloads(self.server, scenario.apps, Random(self.random.random()), overload=scenario.overload)
         self.deployments = Deployments(self.server, scenario.fate)
         self.opa = outside.Opa(scenario.verdict, trouble=scenario.trouble)
@@ -102,6 +103,7 @@ class Cluster:
         self.deleted_jobs: set[tuple[str, JobStep]] = set()
         self.people_acted = False
         self.stripped: set[str] = set()
+        self.torn: dict[str, tuple[datetime, Rollout]] = {}
         self.given_up: list[str] = []
         self.laws = laws.Observer(self)
         # For whoever wants to tell the story.

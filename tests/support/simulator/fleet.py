@@ -12,7 +12,16 @@ from patchwright.domain.actions import JobStep, NodeRef, PodRef
 from patchwright.domain.model import PatchPolicy
 from patchwright.domain.nodes import marks
 from patchwright.domain.nodes.record import Record, encode
-from patchwright.domain.nodes.view import Eviction, EvictionAttempt, JobView, NodeView, PodList, PodView
+from patchwright.domain.nodes.view import (
+    Claim,
+    Eviction,
+    EvictionAttempt,
+    JobView,
+    NodeView,
+    PodList,
+    PodView,
+    Remains,
+)
 from patchwright.domain.targets import RISK_LABEL, STATE_ANNOTATION, Order
 from support.simulator import loop
 from support.simulator.cache import Cache
@@ -50,6 +59,18 @@ class Fleet:
 
     def orphan_jobs(self, rollout_uid: str) -> int:
         return sum(job.rollout_uid == rollout_uid for job in self.cache.all(Job))
+
+    def claimed(self) -> frozenset[str]:
+        records = (node.record for node in self.cache.all(Node))
+        return frozenset(r.rollout_uid for r in records if r) | {job.rollout_uid for job in self.cache.all(Job)}
+
+    def remains(self, rollout_uid: str) -> Remains:
+        nodes = tuple(
+            Claim(NodeRef(node.name, node.uid, str(node.version)), node.record, node.unschedulable)
+            for node in sorted(self.cache.all(Node), key=lambda node: node.name)
+            if node.record is not None and node.record.rollout_uid == rollout_uid
+        )
+        return Remains(nodes, tuple(_job(job) for job in self.cache.all(Job) if job.rollout_uid == rollout_uid))
 
     async def refresh(self, node: NodeRef) -> None:
         known = await self.wire.call(f"read {node.name}", lambda: self.server.get(Node, node.name), writes=False)

@@ -70,6 +70,7 @@ class Hardware:
     server: Server
     script: Script
     wanted: Callable[[str], str]
+    deadline: float
     disks: dict[str, str] = field(default_factory=dict)
     before: dict[tuple[str, str], str] = field(default_factory=dict)
     runs: list[Run] = field(default_factory=list)
@@ -103,11 +104,13 @@ class Hardware:
         await asyncio.sleep(0.3)
         if act.waiting:
             self._report(job, waiting=act.waiting)
+            await self._overdue(job, None)
             return
         await self._powered(job)
         run = self._begin(job)
         self._report(job, running=True)
         if act.hangs:
+            await self._overdue(job, run)
             return
         await asyncio.sleep(act.takes)
         await self._powered(job)
@@ -121,6 +124,13 @@ class Hardware:
             finished_at=loop.now(),
         )
         await self._power(job, act)
+
+    async def _overdue(self, job: Job, run: Run | None) -> None:
+        """End a pod at its Job's ``activeDeadlineSeconds``, as the Job controller does whether or not we are there."""
+        await asyncio.sleep(self.deadline)
+        if run is not None:
+            run.ended = asyncio.get_running_loop().time()
+        self._report(job, running=False, outcome=Outcome.FAILED, finished_at=loop.now(), termination="")
 
     def _begin(self, job: Job) -> Run:
         now = asyncio.get_running_loop().time()

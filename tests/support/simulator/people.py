@@ -130,6 +130,13 @@ class People:
             if fields.get("deleting") and not found.finalizer:
                 self.cluster.server.delete(ACTOR, self.cluster.server.need(Rollout, key))
 
+    def tear(self, name: str = "kernel-1") -> None:
+        """Remove a rollout's finalizer by hand and delete it: nothing of it is undone."""
+        found = self.cluster.server.get(Rollout, Key(self.cluster.scenario.policy.key.namespace, name))
+        if found is not None:
+            self.cluster.torn[found.uid] = (loop.now(), found)
+            self.cluster.server.delete(ACTOR, found)
+
     def policy(self, change: Callable[[PatchPolicy], PatchPolicy]) -> None:
         """Edit the policy."""
         found = self.cluster.server.get(Policy, self.cluster.scenario.policy.key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from datetime import timedelta
 from random import Random
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from patchwright import errors, ports
 from patchwright.domain.model import Key
+from patchwright.pipeline.orphans import Orphans
 from patchwright.pipeline.reconcile import Reconciler, retry_of
 from support.simulator.cache import Cache
 from support.simulator.calls import Wire
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 NAMESPACE = "patchwright"
 # The runner's: events come in bursts, and this long they are gathered before the next round.
 GAP = 0.02
+# The operator's, between two looks for what rollouts that are gone have left.
+SWEEP = 10.0
 # As many rounds without the clock moving at all are no rounds but a loop.
 SPIN = 50
 
@@ -68,6 +72,7 @@ class Process:
         """Begin with every rollout there is."""
         for key in self.world.rollouts.keys():  # noqa: SIM118 (a port's method, not a dict's)
             self.wake(key)
+        self._spawn(self._sweep())
 
     def die(self) -> None:
         """Lose everything that was in memory, at once."""
@@ -135,6 +140,13 @@ class Process:
             return await self.reconciler.reconcile(key)
         except errors.PatchwrightError as error:
             return max(retry_of(error), timedelta(seconds=0.2))
+
+    async def _sweep(self) -> None:
+        orphans = Orphans(self.world)
+        while True:
+            with contextlib.suppress(errors.ClusterError):
+                await orphans.sweep()
+            await asyncio.sleep(SWEEP)
 
     async def _measure(self, key: Key) -> None:
         while key in self._wakes:

@@ -70,6 +70,12 @@ class Rollouts:
         policy = self.cache.get(Policy, Key(rollout.key.namespace, rollout.spec.policy_name))
         return policy is not None and policy.spec.policy.failure_policy is FailurePolicy.IGNORE
 
+    async def living(self) -> frozenset[str]:
+        def effect() -> frozenset[str]:
+            return frozenset(rollout.uid for rollout in self.server.all(Rollout))
+
+        return await self.wire.call("list rollouts", effect, writes=False)
+
     async def save(self, case: Case, state: RolloutState) -> None:
         await self._write(f"save {state.phase.value}", case, lambda known: replace(known, state=state))
 

@@ -49,6 +49,8 @@ class Transcript:
     def _changed(self, change: Change) -> None:
         if change.kind is Rollout and change.after is not None:
             self._rollout(change)
+        elif change.kind is Rollout and change.actor == PEOPLE:
+            self._line(f"a person removes the finalizer of the rollout {change.before.key.name} and deletes it")
         elif change.kind is Node:
             self._node(change)
         elif change.kind is Workload and change.actor == PEOPLE:

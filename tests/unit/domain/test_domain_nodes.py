@@ -68,6 +68,19 @@ def test_a_node_with_another_change_may_be_started() -> None:
         pytest.param(
             node().foreign_record(), "NodeConflict", "rollout ops/other is at work on it", id="another rollout's (L10)"
         ),
+        pytest.param(
+            node().record(Mark.QUARANTINED, rollout="ops/other", rollout_uid="another", message="exit code 1"),
+            "Quarantined",
+            "rollout ops/other gave it up; check what is on it, then remove its annotation patchwright.dev/state and "
+            "uncordon it (exit code 1)",
+            id="left to a person by a rollout that nobody deleted",
+        ),
+        pytest.param(
+            node().record(Mark.QUARANTINED, rollout_uid="another", reason="RolloutGone", message="it says what to do"),
+            "RolloutGone",
+            "it says what to do",
+            id="left to a person by a rollout that is gone",
+        ),
     ],
 )
 def test_it_is_skipped_and_the_reason_told(made: NodeBuilder, reason: str, says: str) -> None:

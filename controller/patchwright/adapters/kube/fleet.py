@@ -18,7 +18,7 @@ from patchwright.domain.actions import JobStep, NodeRef, PodRef
 from patchwright.domain.model import NodeTarget, PatchPolicy, PatchRollout
 from patchwright.domain.nodes import labels as own
 from patchwright.domain.nodes.record import Record, encode
-from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList
+from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList, Remains
 from patchwright.domain.targets import STATE_ANNOTATION
 from patchwright.ports import Case
 
@@ -73,6 +73,14 @@ class KubeFleet:
     def orphan_jobs(self, rollout_uid: str) -> int:
         """Count the rollout's Jobs that still exist."""
         return self._cache.orphan_jobs(rollout_uid)
+
+    def claimed(self) -> frozenset[str]:
+        """Give the UIDs of all rollouts that a record on a node or a Job names."""
+        return self._cache.claimed()
+
+    def remains(self, rollout_uid: str) -> Remains:
+        """Give everything that names one rollout."""
+        return self._cache.remains(rollout_uid)
 
     def _lens(self, policy: PatchPolicy) -> Lens:
         topology = policy.strategy.topology_key or projection.ZONE

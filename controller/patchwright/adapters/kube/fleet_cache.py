@@ -14,9 +14,9 @@ from patchwright.adapters.kube.jobs import JobFacts, PodFacts
 from patchwright.adapters.kube.projection import Lens, NodeFacts
 from patchwright.adapters.kube.versions import Store
 from patchwright.domain import selection
-from patchwright.domain.actions import JobStep
-from patchwright.domain.nodes import result
-from patchwright.domain.nodes.view import JobView, NodeView
+from patchwright.domain.actions import JobStep, NodeRef
+from patchwright.domain.nodes import orphans, result
+from patchwright.domain.nodes.view import Claim, JobView, NodeView, Remains
 
 _NO_JOBS: Final[Mapping[JobStep, JobView]] = {}
 # Views are cheap to make and hold little that the facts do not, but 5,000 of them per rollout add up.
@@ -225,6 +225,26 @@ class FleetCache:
     def orphan_jobs(self, rollout_uid: str) -> int:
         """Count a rollout's Jobs that still exist."""
         return sum(facts.rollout_uid == rollout_uid for facts in self._jobs)
+
+    def claimed(self) -> frozenset[str]:
+        """Give the UIDs of all rollouts that a record on a node or a Job names."""
+        return frozenset(self._marked) | frozenset(rollout for rollout, _ in self._on)
+
+    def remains(self, rollout_uid: str) -> Remains:
+        """Give the nodes and Jobs that name one rollout."""
+        found = (self._nodes.get(name) for name in sorted(self._marked.get(rollout_uid, ())))
+        nodes = tuple(
+            Claim(NodeRef(facts.name, facts.uid, facts.resource_version), facts.record, facts.unschedulable)
+            for facts in found
+            if facts is not None and facts.record is not None
+        )
+        mine = (facts for facts in self._jobs if facts.rollout_uid == rollout_uid)
+        return Remains(nodes, tuple(jobs.view(facts, self._pods_on(facts.uid)) for facts in mine))
+
+    def abandoned(self) -> list[str]:
+        """Name the nodes that a rollout which is gone has left to a person."""
+        found = (self._nodes.get(name) for names in self._marked.values() for name in names)
+        return sorted(facts.name for facts in found if facts and facts.record and facts.record.reason == orphans.GONE)
 
     def reboots_due(self) -> list[str]:
         """Name the nodes that a Job of ours has asked to reboot and that have not done so yet."""

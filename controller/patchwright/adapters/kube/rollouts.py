@@ -39,6 +39,10 @@ class KubeRollouts:
         """Read a rollout; ``None`` when it is gone. Reads its own writes."""
         return self._cache.case(key)
 
+    async def living(self) -> frozenset[str]:
+        """List the UIDs of all rollouts of all namespaces, past any cache."""
+        return (await uids(self._api, f"{GROUP}/{ROLLOUTS}")).uids
+
     async def save(self, case: Case, state: RolloutState) -> None:
         """Write the status as a whole, for the version that was read.
 

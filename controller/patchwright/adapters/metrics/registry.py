@@ -120,27 +120,31 @@ class Metrics:
 
     def watch_reboots(self, due: Callable[[], Iterable[str]]) -> None:
         """Have ``reboot_required`` show, at every scrape, the nodes that ``due`` names: nothing is left to go stale."""
-        self.registry.register(_Reboots(due))
+        text = "1 while a node waits for a reboot that its patch asked for"
+        self.registry.register(_Nodes("patchwright_reboot_required", text, due))
+
+    def watch_abandoned(self, found: Callable[[], Iterable[str]]) -> None:
+        """Have ``node_abandoned`` show, at every scrape, the nodes that ``found`` names."""
+        text = "1 while a node is left to a person by a rollout that does not exist any more"
+        self.registry.register(_Nodes("patchwright_node_abandoned", text, found))
 
     def event_dropped(self, cause: str) -> None:
         """Count an event that was not written."""
         self._dropped.labels(cause).inc()
 
 
-class _Reboots(Collector):
-    """1 for each node that waits for a reboot, asked for at every scrape."""
+class _Nodes(Collector):
+    """1 for each of some nodes, asked for at every scrape."""
 
-    def __init__(self, due: Callable[[], Iterable[str]]) -> None:
-        self._due = due
+    def __init__(self, name: str, text: str, found: Callable[[], Iterable[str]]) -> None:
+        self._name = name
+        self._text = text
+        self._found = found
 
     def collect(self) -> Iterable[Metric]:
         """Give the one family."""
-        family = GaugeMetricFamily(
-            "patchwright_reboot_required",
-            "1 while a node waits for a reboot that its patch asked for",
-            labels=("node",),
-        )
-        for node in self._due():
+        family = GaugeMetricFamily(self._name, self._text, labels=("node",))
+        for node in self._found():
             family.add_metric((node,), 1.0)
         yield family
 

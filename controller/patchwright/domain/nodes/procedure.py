@@ -17,7 +17,7 @@ from patchwright.domain import selection
 from patchwright.domain.actions import Action, Cordon, JobStep, Uncordon
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.model import NodeTarget
-from patchwright.domain.nodes import draining, jobs, marks, preparing, spans
+from patchwright.domain.nodes import draining, jobs, marks, orphans, preparing, spans
 from patchwright.domain.nodes.record import Mark, Record
 from patchwright.domain.nodes.view import NodeView
 from patchwright.domain.targets import Brief, Stage, Standing
@@ -131,8 +131,20 @@ def _obstacle(node: NodeView, record: Record | None) -> tuple[str, str] | None:
             "remove the annotation when nothing is at work on the node"
         )
     if record is not None:
-        return "NodeConflict", f"rollout {record.rollout} is at work on it"
+        return _claimed(record)
     return _mark_of_others(node) or _condition(node)
+
+
+def _claimed(record: Record) -> tuple[str, str]:
+    """Say what another rollout's record means for this one."""
+    if record.reason == orphans.GONE:
+        return record.reason, record.message
+    if record.mark is Mark.QUARANTINED:
+        return "Quarantined", (
+            f"rollout {record.rollout} gave it up; check what is on it, then remove its annotation "
+            f"patchwright.dev/state and uncordon it ({record.message})"
+        )
+    return "NodeConflict", f"rollout {record.rollout} is at work on it"
 
 
 def _mark_of_others(node: NodeView) -> tuple[str, str] | None:

@@ -114,6 +114,23 @@ class PodList:
 
 
 @dataclass(frozen=True, slots=True)
+class Claim:
+    """A node that carries a rollout's record, whatever any policy selects."""
+
+    ref: NodeRef
+    record: Record
+    unschedulable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Remains:
+    """What names one rollout: the nodes that carry its record, and its Jobs."""
+
+    nodes: tuple[Claim, ...] = ()
+    jobs: tuple[JobView, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class NodeView:
     """A node of the selected set.
 

@@ -40,15 +40,19 @@ class Restore(Law):
     def node(self, change: Change) -> Iterable[str]:
         before: Node = change.before
         after: Node | None = change.after
-        if after is None or after.record is None or after.record.mark is not Mark.RESTORED:
+        if after is None:
+            return
+        disk = self.cluster.hardware.disk(after.uid)
+        if before.unschedulable and not after.unschedulable and disk.startswith("half-"):
+            yield f"{after.name} was uncordoned with {disk} on it"
+        if after.record is None or after.record.mark is not Mark.RESTORED:
             return
         old, new = before.record, after.record
         if old is None or old.mark is Mark.RESTORED:
             return
-        hardware = self.cluster.hardware
-        was = hardware.before.get((after.uid, new.rollout_uid))
-        if was is not None and hardware.disk(after.uid) != was:
-            yield f"{after.name} was called put back with {hardware.disk(after.uid)} on it, not {was}"
+        was = self.cluster.hardware.before.get((after.uid, new.rollout_uid))
+        if was is not None and disk != was:
+            yield f"{after.name} was called put back with {disk} on it, not {was}"
         rollout = self.rollout(new.rollout_uid)
         key = marks.label(rollout.spec.policy_name if rollout else "")
         if after.labels.get(key) != new.previous:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 
 from patchwright.domain.endings import BLAMED
 from patchwright.domain.model import ImagesChange, Key
+from patchwright.domain.nodes.orphans import GONE
 from patchwright.domain.nodes.record import Mark, Record
 from patchwright.domain.state import TERMINAL, Phase, RolloutState
 from support.simulator.laws.base import Law
@@ -50,8 +51,14 @@ class NoOrphans(Law):
         for rollout in self.cluster.server.all(Rollout):
             if rollout.state.phase in TERMINAL:
                 yield from self._left(rollout.uid, self.named(rollout.state), records=False)
+        for uid, (_, rollout) in self.cluster.torn.items():
+            # Nobody is there to name a node but the node itself.
+            told = {node.name for node in self.nodes() if node.fault or (node.record and node.record.reason == GONE)}
+            # A pod on a machine that is away cannot end, and its Job is let finish.
+            away = {node.name for node in self.nodes() if not node.ready}
+            yield from self._left(uid, told | self.named(rollout.state), records=False, away=away)
 
-    def _left(self, uid: str, people: set[str], *, records: bool) -> Iterable[str]:
+    def _left(self, uid: str, people: set[str], *, records: bool, away: Set[str] = frozenset()) -> Iterable[str]:
         for node in self.nodes():
             mine = node.record
             if mine is not None and mine.rollout_uid == uid and (records or node.name not in people):
@@ -59,7 +66,7 @@ class NoOrphans(Law):
         for rollout, name in self._cordons.values():
             if rollout == uid and name not in people:
                 yield f"{name} stays cordoned by a rollout that has ended"
-        jobs = [job.name for job in self.cluster.server.all(Job) if job.rollout_uid == uid]
+        jobs = [job.name for job in self.cluster.server.all(Job) if job.rollout_uid == uid and job.node not in away]
         if jobs:
             yield f"{len(jobs)} Jobs are left of a rollout that has ended, first {jobs[0]}"
 
