@@ -223,6 +223,27 @@ def test_a_policy_that_is_deleted_midway_takes_its_rollout_back(scene: Scene) ->
     assert (scene.marks(), scene.cordoned(), scene.installed()) == ({}, [], {})
 
 
+def test_a_flag_that_cannot_be_read_does_not_keep_a_deleted_rollout_from_being_undone(scene: Scene) -> None:
+    scene.add_nodes(3)
+    scene.policy(strategy={**ONE_BY_ONE, "canary": {"count": 1, "soak": "5m"}})
+    rollout = scene.rollout("2.55")
+    scene.until_phase(rollout, "Soaking")
+    scene.annotate("PatchRollout", rollout, "patchwright.dev/abort", "yes")
+    fault = """metadata.annotations[patchwright.dev/abort]: must be "true" or "false"; got 'yes'"""
+    scene.until_message(rollout, fault)
+    # Nor does a policy that the model cannot read though the CRD could, not even for an operator that never knew it.
+    window = {"start": "0 2 * * *", "duration": "3h", "timeZone": "Europe/Pari"}
+    scene.change("PatchPolicy", scene.name, {"spec": {"maintenanceWindows": [window]}})
+    scene.restart()
+    assert scene.installed() != {}
+    scene.delete("PatchRollout", rollout)
+    scene.until(lambda: scene.observer.get("PatchRollout", rollout) is None, "the rollout being gone")
+    assert (scene.marks(), scene.cordoned(), scene.installed(), scene.jobs()) == ({}, [], {}, [])
+    [event] = scene.until(lambda: scene.events("RollingBack", about=rollout), "the event")
+    assert f"the rollout is being deleted (passed over: {fault}; " in event["note"]
+    assert "timeZone" in event["note"]
+
+
 def test_a_rollout_that_is_torn_away_leaves_the_node_at_work_to_a_person_who_is_told_what_to_do(scene: Scene) -> None:
     scene.add_nodes(3)
     scene.policy(strategy={**ONE_BY_ONE, "progressDeadlineSeconds": 20})

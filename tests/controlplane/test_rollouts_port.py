@@ -152,6 +152,20 @@ async def test_a_status_broken_by_hand_keeps_what_stands_in_it_and_says_what_is_
     assert (status_now["phase"], status_now["message"]) == ("Canary", "status.startedAt: is no time")
 
 
+async def test_the_broken_status_of_a_rollout_that_is_being_deleted_is_written_anew(bench: Bench) -> None:
+    await bench.port.save(bench.case(), state(Phase.CANARY, "patches", started_at=NOW))
+    await bench.port.hold(bench.case())
+    bench.admin.delete(f"{bench.path}/patchrollouts/openssl")
+    broken = bench.raw()
+    broken["status"]["startedAt"] = "yesterday"
+    bench.cache = bench.port._cache = RolloutCache(WIRE)
+    bench.cache.apply_rollout(broken)
+    written = state(Phase.ROLLING_BACK, "rolling back")
+    await bench.port.save(bench.case(), written)
+    assert bench.case().state == written
+    assert "startedAt" not in bench.raw()["status"]
+
+
 async def test_our_finalizer_comes_and_goes_beside_those_of_others(bench: Bench) -> None:
     others = {"metadata": {"finalizers": ["example.org/other"]}}
     bench.admin.patch(f"{bench.path}/patchrollouts/openssl", others)

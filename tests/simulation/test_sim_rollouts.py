@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from itertools import pairwise
 
+import pytest
+
+from patchwright.domain.model import Canary
 from patchwright.domain.state import Phase
 from support.simulator.calls import Fault
-from support.simulator.cluster import Circumstances, Scenario, play
+from support.simulator.cluster import Circumstances, Cluster, Scenario, play
+from support.simulator.people import MISSPELT, People
 from support.simulator.scenarios import CLEAN
 
 
@@ -35,6 +42,32 @@ def test_a_status_is_written_right_before_every_start() -> None:
     first = [before for before, call in pairwise(log) if call.startswith("cordon") and not before.startswith("cordon")]
     assert len(first) > 2
     assert all(before.startswith("save") for before in first), "an operator with an old status must fail there (L10)"
+
+
+def wronged(cluster: Cluster) -> list[tuple[float, Callable[[], None]]]:
+    """In the soak of the canary a flag is misspelt and the policy broken; then the rollout is deleted."""
+    people = People(cluster)
+    return [
+        (20.0, people.misspell),
+        (20.0, people.break_policy),
+        (60.0, lambda: people.rollout(deleting=True)),
+    ]
+
+
+@pytest.mark.parametrize("faults", [{}, {24: Fault.CRASH_AFTER}, {24: Fault.LOST}], ids=["", "crash", "lost answer"])
+def test_a_rollout_that_is_deleted_is_undone_whatever_cannot_be_read_of_it_and_its_policy(
+    faults: dict[int, Fault],
+) -> None:
+    held = replace(CLEAN.policy, strategy=replace(CLEAN.policy.strategy, canary=Canary(soak=timedelta(hours=1))))
+
+    result = play(replace(CLEAN, policy=held, people=wronged), Circumstances(faults=faults))
+
+    assert not result.violations
+    assert (result.states, result.jobs, result.cordoned) == ({}, 0, frozenset())
+    assert set(result.disks.values()) == {"1.0"}
+    told = [event.message for event in result.events if event.reason == "RollingBack"]
+    assert MISSPELT in told[0]
+    assert "the rollout is being deleted (passed over: " in told[0]
 
 
 def test_two_operators_at_once_do_everything_once() -> None:

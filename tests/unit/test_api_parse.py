@@ -169,6 +169,18 @@ def test_annotations_say_what_people_want() -> None:
     assert dict(found.annotations) == {key: value for key, value in said.items() if key.startswith("patchwright.dev/")}
 
 
+def test_of_a_rollout_that_is_being_deleted_a_flag_that_cannot_be_read_is_passed_over_and_said() -> None:
+    said = {"patchwright.dev/abort": "yes", "patchwright.dev/retry": "True"}
+    with pytest.raises(errors.InvalidInput):
+        parse.parse_rollout(live(FULL["PatchRollout"], annotations=said))
+    found = parse.parse_rollout(live(FULL["PatchRollout"], annotations=said, deletionTimestamp="2026-11-23T12:00:00Z"))
+    assert (found.abort, found.retry) == (False, False)
+    assert found.ignored == (
+        """metadata.annotations[patchwright.dev/abort]: must be "true" or "false"; got 'yes'""",
+        """metadata.annotations[patchwright.dev/retry]: must be "true" or "false"; got 'True'""",
+    )
+
+
 def test_a_repository_of_one_line_gets_the_domains_defaults() -> None:
     found = parse.parse_repository(live(MINIMAL["PolicyRepository"]))
     assert found == PolicyRepository(Key("fleet", "openssl"), "u-1", 3, "https://git.example/org/fleet")

@@ -10,7 +10,7 @@ import pytest
 from patchwright.adapters.kube.rollout_cache import RolloutCache, Wire
 from patchwright.api import parse, rolloutstate, status
 from patchwright.domain.model import Key
-from patchwright.domain.state import Phase
+from patchwright.domain.state import Phase, RolloutState
 from patchwright.ports import Case
 
 OPENSSL = Key("ops", "openssl")
@@ -101,6 +101,12 @@ def test_a_faulty_rollout_and_a_faulty_policy_say_each_fault() -> None:
 def test_a_status_that_somebody_broke_is_a_fault_and_not_an_empty_memory() -> None:
     found = case(cache_of(policy(), rollout(status={"phase": "Bogus"})))
     assert (found.rollout, any("phase" in fault for fault in found.faults)) == (None, True)
+
+
+def test_a_status_that_cannot_be_read_does_not_keep_a_rollout_from_being_undone_when_it_is_deleted() -> None:
+    found = case(cache_of(policy(), rollout(status={"phase": "Bogus"}, deletionTimestamp="2026-11-23T12:00:01Z")))
+    assert found.rollout is not None
+    assert (found.state, any("phase" in fault for fault in found.faults)) == (RolloutState(), True)
 
 
 @pytest.mark.parametrize("news", [rollout(version=1, spec={}), rollout(version=2, uid="other")])

@@ -62,12 +62,16 @@ def parse_policy(found: Mapping[str, Any]) -> model.PatchPolicy:
 def parse_rollout(found: Mapping[str, Any]) -> model.PatchRollout:
     """Read a PatchRollout, with what people say by annotation.
 
+    Of one that is being deleted, a flag that cannot be read is passed over: its spec is as valid as when it was
+    created, and nothing that a flag could say would change that everything is undone.
+
     Raises:
         InvalidInput: with one fault for each thing that is wrong, and its field path.
     """
     meta, spec = _object(found, PatchRolloutSpec)
     abort, retry = meta.flag(ABORT_ANNOTATION), meta.flag(RETRY_ANNOTATION)
-    _refuse(meta.faults)
+    if not meta.deleting:
+        _refuse(meta.faults)
     change = spec.change.domain()
     return model.PatchRollout(
         meta.key,
@@ -85,6 +89,7 @@ def parse_rollout(found: Mapping[str, Any]) -> model.PatchRollout:
         released_at=spec.released_at,
         labels=meta.sorted_labels,
         annotations=tuple(sorted(pair for pair in meta.annotations.items() if pair[0].startswith(f"{GROUP}/"))),
+        ignored=tuple(map(str, meta.faults)),
     )
 
 

@@ -25,7 +25,8 @@ def by_people(snapshot: Snapshot) -> bool:
 
 def _asked(snapshot: Snapshot) -> tuple[str, str] | None:
     if snapshot.rollout.deleting:
-        return DELETED, "the rollout is being deleted"
+        ignored = snapshot.rollout.ignored
+        return DELETED, "the rollout is being deleted" + (f" (passed over: {'; '.join(ignored)})" if ignored else "")
     if snapshot.rollout.abort:
         return ABORTED, "aborted by the annotation patchwright.dev/abort"
     if snapshot.policy.deleting:

@@ -388,7 +388,8 @@ class PatchRollout:
 
     Of ``annotations`` only our own are kept: policies may read them.
     ``change_id`` is the digest of the change (``domain.changes.change_id``); ``abort`` and ``retry`` are
-    what people say by annotation.
+    what people say by annotation. ``ignored`` are faults that are passed over, because a rollout that is being deleted
+    must be undone whatever else is wrong.
     """
 
     key: Key
@@ -406,6 +407,7 @@ class PatchRollout:
     released_at: datetime | None = None
     labels: tuple[tuple[str, str], ...] = ()
     annotations: tuple[tuple[str, str], ...] = ()
+    ignored: tuple[str, ...] = ()
 
     @property
     def script(self) -> ScriptChange:

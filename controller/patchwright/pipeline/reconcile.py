@@ -13,7 +13,8 @@ from datetime import datetime, timedelta
 from patchwright import errors, ports
 from patchwright.domain import decide as engine
 from patchwright.domain import health
-from patchwright.domain.model import Key, NodeTarget, PatchPolicy
+from patchwright.domain.model import Key, NodeTarget, PatchPolicy, PatchRollout
+from patchwright.domain.nodes.labels import FINALIZER
 from patchwright.domain.snapshot import Decision
 from patchwright.domain.state import TERMINAL, Condition, Phase, RolloutState
 from patchwright.pipeline import act, observe, probe, tell
@@ -64,9 +65,8 @@ class Reconciler:
 
     async def _round(self, case: ports.Case, policy: PatchPolicy, facts: Facts) -> timedelta:
         world = self._world
-        assert case.rollout is not None
         now = world.clock.now()
-        snapshot = observe.snapshot(world, case, rollout=case.rollout, policy=policy, facts=facts, now=now)
+        snapshot = observe.snapshot(world, case, rollout=_rollout(case), policy=policy, facts=facts, now=now)
         decision = engine.decide(snapshot)
         await self._save(case, decision.state, facts, now=now, begins=decision.begins)
         facts.in_flight = decision.state.in_flight
@@ -141,13 +141,16 @@ class Reconciler:
         await tell.rollout(self._world.journal, case, before, state)
 
     def _policy(self, case: ports.Case, facts: Facts) -> PatchPolicy | None:
-        """Give the policy; for a rollout that has begun, one that went missing is one that is being deleted."""
+        """Give the policy; for a rollout that has begun, one that went missing is one that is being deleted.
+
+        Faults of the policy do not keep a rollout that is being deleted from being undone either.
+        """
         if case.policy is not None:
             facts.last_policy = case.policy
             return case.policy
         if case.rollout is None or (case.state.started_at is None and not case.deleting):
             return None
-        if case.faults:
+        if case.faults and not case.deleting:
             return facts.last_policy
         known = facts.last_policy or PatchPolicy(Key(case.key.namespace, case.rollout.policy_name), "", 0, NodeTarget())
         return replace(known, deleting=True)
@@ -161,7 +164,12 @@ class Reconciler:
         if case.deleting and case.finalizer and case.state.started_at is None:
             await self._world.rollouts.let_go(case)
             return AGAIN
-        return await self._invalid(case, facts, "; ".join(case.faults), reason="InvalidSpec")
+        why = "; ".join(case.faults)
+        if case.deleting:
+            why += (
+                f"; corrected, it is undone; to leave its nodes to a person instead, remove the finalizer {FINALIZER}"
+            )
+        return await self._invalid(case, facts, why, reason="InvalidSpec")
 
     async def _invalid(self, case: ports.Case, facts: Facts, why: str, *, reason: str) -> timedelta:
         """Say what is wrong with the rollout or its policy; nothing is begun, and what is in flight is held."""
@@ -174,6 +182,14 @@ class Reconciler:
         )
         await self._save(case, state, facts, now=self._world.clock.now())
         return IDLE
+
+
+def _rollout(case: ports.Case) -> PatchRollout:
+    """Give the rollout; of one that is being deleted the faults of its status and of its policy are passed over."""
+    assert case.rollout is not None
+    if not case.deleting:
+        return case.rollout
+    return replace(case.rollout, ignored=(*case.rollout.ignored, *case.faults))
 
 
 def weighty(before: RolloutState, after: RolloutState) -> bool:

@@ -239,5 +239,7 @@ def _act(people: People, random: Random, nodes: int) -> list[tuple[float, Callab
         [(at, lambda: people.supersede("kernel-2"))] if dice < 0.4 else [],
         [(at, people.delete_policy)] if dice < 0.2 else [],
         [(at, people.tear)],
+        [(at, people.misspell), (later, lambda: people.misspell(corrected=True))],
+        [(at, people.misspell), (later, lambda: people.rollout(deleting=True))] if dice < 0.4 else [],
     ]
     return random.choice(kinds)

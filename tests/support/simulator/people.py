@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from support.simulator.cluster import Cluster
 
 ACTOR = "people"
+MISSPELT = """metadata.annotations[patchwright.dev/abort]: must be "true" or "false"; got 'yes'"""
 Act = Callable[[], None]
 
 
@@ -130,6 +131,13 @@ class People:
             if fields.get("deleting") and not found.finalizer:
                 self.cluster.server.delete(ACTOR, self.cluster.server.need(Rollout, key))
 
+    def misspell(self, name: str = "kernel-1", *, corrected: bool = False) -> None:
+        """Write something into a flag of a rollout that is neither yes nor no, or correct that."""
+        found = self.cluster.server.get(Rollout, Key(self.cluster.scenario.policy.key.namespace, name))
+        if found is not None:
+            faults = () if corrected else (MISSPELT,)
+            self.cluster.server.update(ACTOR, found, faults=faults)
+
     def tear(self, name: str = "kernel-1") -> None:
         """Remove a rollout's finalizer by hand and delete it: nothing of it is undone."""
         found = self.cluster.server.get(Rollout, Key(self.cluster.scenario.policy.key.namespace, name))
@@ -143,6 +151,12 @@ class People:
         if found is not None:
             spec = change(found.spec)
             self.cluster.server.update(ACTOR, found, spec=replace(spec, generation=found.spec.generation + 1))
+
+    def break_policy(self) -> None:
+        """Edit the policy so that it cannot be read any more."""
+        found = self.cluster.server.get(Policy, self.cluster.scenario.policy.key)
+        if found is not None:
+            self.cluster.server.update(ACTOR, found, faults=("spec.maintenanceWindows[0].timeZone: is none",))
 
     def budget(self, number: int) -> None:
         """Edit ``maxUnavailable``."""
@@ -192,7 +206,9 @@ class People:
                 self.rollout(rollout.key.name, abort=True, deleting=orphan)
 
     def tidy(self) -> None:
-        """Undo what was done by hand: uncordon, remove broken annotations, power on, let in, resume."""
+        """Undo what was done by hand: uncordon, remove broken annotations, power on, let in, resume, correct flags."""
+        for rollout in list(self.cluster.server.all(Rollout)):
+            self.misspell(rollout.key.name, corrected=True)
         for each in list(self.cluster.server.all(Workload)):
             whole = {key: value for key, value in each.annotations.items() if key != STATE_ANNOTATION or not each.fault}
             self.workload(each.key, annotations=whole, paused=False)

@@ -33,15 +33,18 @@ class Rollouts:
             return None
         policy = self.cache.get(Policy, Key(key.namespace, found.spec.policy_name))
         known = _recall(policy, found.spec.change_id) if policy else None
+        # A flag that cannot be read is passed over once the rollout is being deleted.
+        read = replace(found.spec, ignored=found.faults if found.spec.deleting else ())
+        faults = () if found.spec.deleting else found.faults
         return Case(
-            rollout=None if found.faults else found.spec,
-            policy=policy.spec if policy else None,
+            rollout=None if faults else read,
+            policy=policy.spec if policy and not policy.faults else None,
             state=found.state,
             resource_version=str(found.version),
             key=found.key,
             uid=found.uid,
             generation=found.spec.generation,
-            faults=found.faults,
+            faults=(*faults, *(policy.faults if policy else ())),
             remembered=known,
             superseded_by=self._newer(found),
             finalizer=found.finalizer,

@@ -197,6 +197,7 @@ class Policy:
     spec: PatchPolicy
     version: int = 0
     failed: tuple[FailedChange, ...] = ()
+    faults: tuple[str, ...] = ()
 
     @property
     def key(self) -> Key:

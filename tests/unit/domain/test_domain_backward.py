@@ -130,6 +130,14 @@ def test_people_undo_a_rollout(changes: dict[str, Any], why: str) -> None:
     assert turned(deciding(done("n01"), *FLEET[2:], state={"wave": 1}, **changes)) == ["n01"]
 
 
+def test_what_is_passed_over_of_a_rollout_that_is_being_deleted_is_said() -> None:
+    faulty = rollout(deleting=True, ignored=("abort: must be true", "status.phase: is none"))
+    decision = deciding(done("n01"), *FLEET[2:], state={"wave": 1}, rollout=faulty)
+    assert decision.state.message == (
+        "rolling back (1 to go): the rollout is being deleted (passed over: abort: must be true; status.phase: is none)"
+    )
+
+
 def test_a_rollout_that_never_began_has_nothing_to_undo() -> None:
     assert deciding(*FLEET, rollout=rollout(abort=True)).state.outcome is Phase.ROLLED_BACK
 

@@ -167,7 +167,8 @@ class RolloutCache:
         if facts is None:
             return None
         policy = self.policy(Key(key.namespace, facts.policy_name))
-        readable = facts.rollout if not facts.lost else None
+        # What is being deleted is undone from the records of its targets, whatever its status has become.
+        readable = facts.rollout if facts.deleting or not facts.lost else None
         return Case(
             rollout=readable,
             policy=policy.policy if policy else None,

@@ -52,7 +52,7 @@ class KubeRollouts:
         known = self._cache.rollout(case.key)
         conditions = known.conditions if known else ()
         status = self._cache.wire.state_to_status(state, now=utc_now(), previous={"conditions": list(conditions)})
-        if known is not None and known.lost:
+        if known is not None and known.lost and not known.deleting:
             await self._say(case, status)
             return
         # Setting resourceVersion makes it a precondition (409), where a failed JSON Patch "test" would be a 422; "add"
@@ -64,7 +64,10 @@ class KubeRollouts:
         await self._write(case, f"{_path(ROLLOUTS, case.key)}/status", body, JSON_PATCH)
 
     async def _say(self, case: Case, status: Mapping[str, Any]) -> None:
-        """Write no more than what is wrong: whoever broke the status can still mend what stands in it."""
+        """Write no more than what is wrong: whoever broke the status can still mend what stands in it.
+
+        Of one that is being deleted nobody will, and how it is undone has to be recorded.
+        """
         said = {name: status[name] for name in ("message", "conditions") if name in status}
         body = {"metadata": {"resourceVersion": case.resource_version}, "status": said}
         await self._write(case, f"{_path(ROLLOUTS, case.key)}/status", body, MERGE_PATCH)
