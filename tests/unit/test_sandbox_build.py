@@ -80,6 +80,7 @@ def test_pins_and_targets_agree() -> None:
         assert all(f'"{package}"' in tools for package in module.targets.values())
         assert gobuild.minimum(module.sources) == (1, 26), pins[:80]
     assert f"k8s.io/kubernetes v{binaries.KUBERNETES}" in (binaries.CONTROL_PLANE.sources / "go.mod").read_text()
+    assert f"distribution/v3 v{binaries.REGISTRY_VERSION}" in (binaries.REGISTRY.sources / "go.mod").read_text()
 
 
 def test_programs_of_envtest_are_used_and_the_rest_is_built(tmp_path: Path) -> None:
@@ -100,8 +101,18 @@ def test_an_envtest_folder_without_the_program_is_no_obstacle(tmp_path: Path) ->
     assert "etcd" in binaries.missing(env=env)
 
 
+def test_nobody_who_did_not_ask_for_it_builds_the_registry(tmp_path: Path) -> None:
+    env = {"XDG_CACHE_HOME": str(tmp_path)}
+    assert "registry" not in binaries.missing(env=env)
+    assert binaries.missing(["registry"], env=env) == [*binaries.missing(env=env), "registry"]
+    program = executable(binaries.directory(binaries.REGISTRY, env) / "registry")
+    assert binaries.ensure(["registry"], env=env, control_plane=False) == {"registry": program}, (
+        "and needs nothing else"
+    )
+
+
 def test_an_unknown_program_is_named() -> None:
-    with pytest.raises(errors.BuildError, match="does not know how to build grafana; it knows: prometheus"):
+    with pytest.raises(errors.BuildError, match="does not know how to build grafana; it knows: prometheus, registry"):
         binaries.ensure(["grafana"])
 
 

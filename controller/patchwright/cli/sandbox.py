@@ -27,6 +27,7 @@ def sandbox() -> None:
 @click.option("--nodes", default=0, show_default=True, type=click.IntRange(0, 10_000), help="How many kwok nodes.")
 @click.option("--zones", default=3, show_default=True, type=click.IntRange(1, 26), help="Over how many zones.")
 @click.option("--workloads", default=0, show_default=True, type=click.IntRange(0), help="How many, of 3 pods each.")
+@click.option("--registry", is_flag=True, help="With an image registry; it is built (once) for this.")
 @click.option("--opa-bundle-url", metavar="URL", help="The policy bundle that OPA polls.")
 @click.option("--effects", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Rules for patch Jobs.")
 @_NAME
@@ -37,7 +38,8 @@ def up(name: str, **wish: int | str | Path | None) -> None:
     now = outcome.plane.status
     assert now is not None
     said = "is up" if outcome.started else "already runs, nothing was changed"
-    _print(f"Sandbox [bold]{name}[/] {said}: {now.api_url}, OPA at {now.opa_url}.")
+    images = f", images at {now.registry_url}" if now.registry_url else ""
+    _print(f"Sandbox [bold]{name}[/] {said}: {now.api_url}, OPA at {now.opa_url}{images}.")
     _print(f"Look around: [bold]eval $(patchwright sandbox env{_flag(name)})[/], then kubectl. ", end="")
     _print(f"Stop it: [bold]patchwright sandbox down{_flag(name)}[/].")
 
@@ -69,7 +71,7 @@ def status(name: str) -> None:
 
 
 @sandbox.command()
-@click.option("--with", "extra", multiple=True, metavar="PROGRAM", help="Also build this program: prometheus.")
+@click.option("--with", "extra", multiple=True, metavar="PROGRAM", help="Also build it: prometheus, registry.")
 def build(extra: tuple[str, ...]) -> None:
     """Build the programs of the control plane into the cache; minutes the first time, nothing after that."""
     with _told() as show:
@@ -94,6 +96,8 @@ def env(name: str) -> None:
     assert now is not None
     click.echo(f"export KUBECONFIG='{directory / 'kubeconfig'}'")
     click.echo(f"export OPA_URL='{now.opa_url}'")
+    if now.registry_url:
+        click.echo(f"export REGISTRY_URL='{now.registry_url}'")
     folders = {str(path.parent) for path in settings.load(directory).binaries.values()}
     click.echo(f"export PATH='{':'.join(sorted(folders))}':\"$PATH\"")
 
@@ -110,6 +114,8 @@ def _running(name: str) -> Path:
 def _components(now: state.State) -> table.Table:
     grid = table.Table("Component", "State", "PID", "Port", title=f"Sandbox {now.name}", title_justify="left")
     for name in components.NAMES:
+        if name == settings.REGISTRY and not now.registry_url:
+            continue
         if (each := now.components.get(name)) is None:
             grid.add_row(name, "[yellow]NotStarted[/]", "", "")
             continue

@@ -1,8 +1,8 @@
 """The programs of the control plane: from ``KUBEBUILDER_ASSETS``, from the cache, or built once from pinned sources.
 
-The pins are two Go modules of ours under ``build/`` (go.mod, go.sum): one for the control plane, and one for
-Prometheus, which needs other versions of the same libraries. Their digest names the folder in the cache, so a new pin
-is a new folder and an old one is never mistaken for it.
+The pins are Go modules of ours under ``build/`` (go.mod, go.sum): one for the control plane, and one each for
+Prometheus and the image registry, which need other versions of the same libraries and are built only on request. Their
+digest names the folder in the cache, so a new pin is a new folder and an old one is never mistaken for it.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 from patchwright.sandbox import errors, gobuild, golang, locking, paths, progress
 
 KUBERNETES = "1.37.2"
+REGISTRY_VERSION = "3.1.2"
 _SOURCES = Path(__file__).parent / "build"
 # A cold build of everything leaves this much in Go's own caches and in ours.
 _NEEDED_BYTES = 9_000_000_000
@@ -68,7 +69,13 @@ PROMETHEUS = Module(
     # Static and file discovery are all a test needs; the clouds' libraries are most of the build.
     tags="remove_all_sd",
 )
-MODULES = (CONTROL_PLANE, PROMETHEUS)
+REGISTRY = Module(
+    name="registry",
+    targets={"registry": "github.com/distribution/distribution/v3/cmd/registry"},
+    ldflags=f"-s -w -X github.com/distribution/distribution/v3/version.version=v{REGISTRY_VERSION}",
+)
+MODULES = (CONTROL_PLANE, PROMETHEUS, REGISTRY)
+_OPTIONAL = (PROMETHEUS, REGISTRY)
 # What Kubernetes' envtest archives hold; other names in that folder are not taken.
 _ENVTEST = frozenset({"etcd", "kube-apiserver", "kubectl"})
 
@@ -77,14 +84,17 @@ def ensure(
     extra: Iterable[str] = (),
     show: progress.Progress | None = None,
     env: Mapping[str, str] = os.environ,
+    *,
+    control_plane: bool = True,
 ) -> dict[str, Path]:
-    """Give the path of every program of the control plane and of ``extra`` ones (``prometheus``), built if need be.
+    """Give the path of every program of the control plane and of ``extra`` ones, built if need be.
 
-    Raises BuildError when a program is unknown or cannot be built. Takes minutes the first time, so pass ``show``.
+    Extra are ``prometheus`` and ``registry``; without ``control_plane`` they are all that is looked for. Raises
+    BuildError when a program is unknown or cannot be built. Takes minutes the first time, so pass ``show``.
     """
     show = show or progress.Quiet()
     found: dict[str, Path] = {}
-    for module, names in _wanted(tuple(extra)):
+    for module, names in _wanted(tuple(extra), control_plane=control_plane):
         found |= _ensure_module(module, names, show=show, env=env)
     return found
 
@@ -114,14 +124,14 @@ def directory(module: Module, env: Mapping[str, str] = os.environ) -> Path:
     return paths.cache_root(env) / digest(module) / "bin"
 
 
-def _wanted(extra: Sequence[str]) -> list[tuple[Module, list[str]]]:
+def _wanted(extra: Sequence[str], *, control_plane: bool = True) -> list[tuple[Module, list[str]]]:
     unknown = sorted(set(extra) - {name for module in MODULES for name in module.targets})
     if unknown:
-        raise errors.BuildError(f"The sandbox does not know how to build {', '.join(unknown)}; it knows: prometheus.")
-    wanted = [(CONTROL_PLANE, list(CONTROL_PLANE.targets))]
-    if others := [name for name in PROMETHEUS.targets if name in extra]:
-        wanted.append((PROMETHEUS, others))
-    return wanted
+        known = ", ".join(name for module in _OPTIONAL for name in module.targets)
+        raise errors.BuildError(f"The sandbox does not know how to build {', '.join(unknown)}; it knows: {known}.")
+    wanted = [(CONTROL_PLANE, list(CONTROL_PLANE.targets))] if control_plane else []
+    others = ((module, [name for name in module.targets if name in extra]) for module in _OPTIONAL)
+    return [*wanted, *((module, names) for module, names in others if names)]
 
 
 def _ensure_module(

@@ -12,15 +12,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from patchwright.sandbox import effects, pki, ports
+from patchwright.sandbox import effects, pki, ports, registry
 from patchwright.sandbox.settings import Settings
 
 # In the order in which they start; each stage waits until the one before it is ready.
-BOOT = (("etcd", "opa"), ("kube-apiserver",), ("kube-controller-manager", "kube-scheduler", "kwok", "aftermath"))
+BOOT = (
+    ("etcd", "opa", "registry"),
+    ("kube-apiserver",),
+    ("kube-controller-manager", "kube-scheduler", "kwok", "aftermath"),
+)
 NAMES = tuple(name for stage in BOOT for name in stage)
 _KWOK_ANNOTATION = "kwok.x-k8s.io/node=fake"
 # Client-side throttling (50 requests a second by default) would be what a benchmark measures.
 _QPS, _BURST = 1000, 2000
+# Without it the registry sends a trace of every request to port 4318 of this machine, whoever listens there.
+_ENVIRONMENT: Mapping[str, Mapping[str, str]] = {"registry": {"OTEL_TRACES_EXPORTER": "none"}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +64,11 @@ class Plan:
         """Where OPA listens."""
         return self.url("opa")
 
+    @property
+    def registry_url(self) -> str:
+        """Where the image registry listens; empty when there is none."""
+        return self.url("registry") if "registry" in self.settings.parts else ""
+
     def url(self, name: str, *, scheme: str = "http") -> str:
         """Give the base address of a component."""
         return f"{scheme}://{ports.LOOPBACK}:{self.ports[name]}"
@@ -67,12 +78,17 @@ class Plan:
         return self.settings.directory / "pki" / f"{user}.kubeconfig"
 
 
+def stages(settings: Settings) -> list[list[str]]:
+    """Give the components that are to run, in the stages in which they start."""
+    return [[name for name in stage if name in settings.parts] for stage in BOOT]
+
+
 def component(plan: Plan, name: str) -> Component:
     """Give how to run the component called ``name``; writes the files that it reads."""
     command, ready = _BUILDERS[name](plan)
     program = str(plan.settings.binaries[name]) if name in plan.settings.binaries else sys.executable
     # Nothing of the user's environment: proxies would catch loopback calls, and `opa.runtime().env` shows it all.
-    environment = {"PATH": "/usr/bin:/bin", "HOME": str(plan.settings.directory)}
+    environment = {"PATH": "/usr/bin:/bin", "HOME": str(plan.settings.directory), **_ENVIRONMENT.get(name, {})}
     return Component(name, (program, *command), environment, ready)
 
 
@@ -206,6 +222,12 @@ def _opa(plan: Plan) -> tuple[list[str], str]:
     ], f"{plan.opa_url}/health"
 
 
+def _registry(plan: Plan) -> tuple[list[str], str]:
+    folder = plan.settings.directory
+    config = registry.config(plan.settings.registry, folder, address=f"{ports.LOOPBACK}:{plan.ports['registry']}")
+    return ["serve", str(_write_yaml(folder / "registry.yaml", [config]))], f"{plan.registry_url}/"
+
+
 def _aftermath(plan: Plan) -> tuple[list[str], str]:
     return ["-m", "patchwright.sandbox.aftermath", str(plan.kubeconfig("aftermath"))], ""
 
@@ -256,5 +278,6 @@ _BUILDERS: Mapping[str, Callable[[Plan], tuple[list[str], str]]] = {
     "kube-scheduler": _kube_scheduler,
     "kwok": _kwok,
     "opa": _opa,
+    "registry": _registry,
     "aftermath": _aftermath,
 }

@@ -32,8 +32,9 @@ class ControlPlane:
     """A sandbox control plane.
 
     ``directory`` is where it lives; without one it gets a temporary one that goes away with it. The other parameters
-    are those of ``settings.Settings``. As a context manager it starts on entry and stops on exit; its processes also
-    end when this process does, however that ends, unless it calls ``detach``.
+    are those of ``settings.Settings``: ``parts=[*settings.CONTROL_PLANE, settings.REGISTRY]`` has an image registry
+    too, ``parts=[settings.REGISTRY]`` has nothing else. As a context manager it starts on entry and stops on exit; its
+    processes also end when this process does, however that ends, unless it calls ``detach``.
     """
 
     def __init__(
@@ -45,6 +46,8 @@ class ControlPlane:
         lease_seconds: int = 40,
         effects: Path | None = None,
         api_server_flags: Sequence[str] = (),
+        parts: Sequence[str] = settings.CONTROL_PLANE,
+        registry: settings.Registry | None = None,
         show: progress.Progress | None = None,
     ) -> None:
         temporary = directory is None
@@ -60,6 +63,8 @@ class ControlPlane:
             lease_seconds=lease_seconds,
             effects=effects,
             api_server_flags=tuple(api_server_flags),
+            parts=tuple(parts),
+            registry=registry or settings.Registry(),
             ephemeral=temporary,
         )
 
@@ -81,7 +86,7 @@ class ControlPlane:
 
     def start(self) -> None:
         """Build what is missing, start every component and wait until all are ready; raise SandboxError otherwise."""
-        wanted = replace(self._wanted, binaries=binaries.ensure(show=self._show))
+        wanted = replace(self._wanted, binaries=self._programs())
         wanted.logs.mkdir(parents=True, exist_ok=True)
         # A state file of an earlier life would be taken for this one's.
         state.file(self.directory).unlink(missing_ok=True)
@@ -144,6 +149,11 @@ class ControlPlane:
     def opa_url(self) -> str:
         """The address of OPA."""
         return self._require_ready().opa_url
+
+    @property
+    def registry_url(self) -> str:
+        """The address of the image registry; empty when it is not among the parts."""
+        return self._require_ready().registry_url
 
     @property
     def api(self) -> client.Client:
@@ -265,6 +275,11 @@ class ControlPlane:
 
         path = f"/apis/apps/v1/namespaces/{workloads.namespace}/deployments"
         self.api.wait(path, available, timeout=timeout, every=0.1 + workloads.count / 1000)
+
+    def _programs(self) -> dict[str, Path]:
+        parts = set(self._wanted.parts)
+        extra = parts - set(settings.CONTROL_PLANE)
+        return binaries.ensure(extra, self._show, control_plane=extra != parts)
 
     def _spawn(self, wanted: settings.Settings) -> subprocess.Popen[bytes]:
         with (wanted.logs / "supervisor.log").open("ab") as log:

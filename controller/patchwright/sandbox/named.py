@@ -17,6 +17,7 @@ class Wish:
     nodes: int = 0
     zones: int = 3
     workloads: int = 0
+    registry: bool = False
     opa_bundle_url: str | None = None
     effects: Path | None = None
 
@@ -86,6 +87,7 @@ def _start(name: str, directory: Path, wish: Wish, *, show: progress.Progress) -
         name=name,
         opa_bundle_url=wish.opa_bundle_url,
         effects=wish.effects,
+        parts=[*settings.CONTROL_PLANE, *([settings.REGISTRY] if wish.registry else [])],
         lease_seconds=settings.lease_for(wish.nodes),
         show=show,
     )

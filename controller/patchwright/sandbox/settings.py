@@ -7,6 +7,27 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+CONTROL_PLANE = ("etcd", "opa", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok", "aftermath")
+REGISTRY = "registry"
+
+
+@dataclass(frozen=True, slots=True)
+class TokenAuth:
+    """Who issues the registry's bearer tokens: ``realm`` is the address, ``jwks`` its public keys (RFC 7517)."""
+
+    realm: str
+    service: str
+    issuer: str
+    jwks: str
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """How the image registry lets people in: anybody, whoever is in ``htpasswd`` (bcrypt lines), or by ``token``."""
+
+    htpasswd: str = ""
+    token: TokenAuth | None = None
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -15,7 +36,8 @@ class Settings:
     ``lease_seconds`` is how long a node's heartbeat lease lasts; kwok renews it after a quarter of that, so that 5,000
     nodes want a longer one (``lease_for``). ``opa_bundle_url`` is the address of the bundle that OPA polls, None for an
     OPA without any policy. ``effects`` is a file of rules for patch Jobs, None for the built-in ones. An ``ephemeral``
-    sandbox's directory goes away with it, unless it failed to start.
+    sandbox's directory goes away with it, unless it failed to start. ``parts`` are the components that run; the image
+    registry is not among them unless it is asked for, because few need it and it is a build of its own.
     """
 
     directory: Path
@@ -26,6 +48,8 @@ class Settings:
     effects: Path | None = None
     ephemeral: bool = False
     api_server_flags: tuple[str, ...] = ()
+    parts: tuple[str, ...] = CONTROL_PLANE
+    registry: Registry = Registry()
 
     @property
     def file(self) -> Path:
@@ -59,6 +83,9 @@ def load(directory: Path) -> Settings:
     raw["binaries"] = {name: Path(path) for name, path in raw["binaries"].items()}
     raw["effects"] = Path(raw["effects"]) if raw["effects"] else None
     raw["api_server_flags"] = tuple(raw["api_server_flags"])
+    raw["parts"] = tuple(raw["parts"])
+    token = raw["registry"]["token"]
+    raw["registry"] = Registry(raw["registry"]["htpasswd"], TokenAuth(**token) if token else None)
     return Settings(**raw)
 
 

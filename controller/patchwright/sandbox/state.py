@@ -56,6 +56,7 @@ class State:
     socket: Path
     api_url: str = ""
     opa_url: str = ""
+    registry_url: str = ""
     message: str = ""
     components: Mapping[str, ComponentState] = field(default_factory=dict)
 
@@ -91,6 +92,7 @@ def load(directory: Path) -> State | None:
         socket=Path(raw["socket"]),
         api_url=raw["api_url"],
         opa_url=raw["opa_url"],
+        registry_url=raw["registry_url"],
         message=raw["message"],
         components=components,
     )

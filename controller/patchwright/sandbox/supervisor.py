@@ -87,13 +87,13 @@ class Supervisor:
 
     async def _boot(self) -> None:
         self._prepare()
-        for stage in components.BOOT:
+        for stage in components.stages(self._settings):
             await asyncio.gather(*(self._start_fresh(name) for name in stage))
 
     def _prepare(self) -> None:
         plan = self._plan()
         components.prepare(plan)
-        self._publish(replace(self._state, api_url=plan.api_url, opa_url=plan.opa_url))
+        self._publish(replace(self._state, api_url=plan.api_url, opa_url=plan.opa_url, registry_url=plan.registry_url))
 
     async def _start_fresh(self, name: str) -> None:
         """Start a component for the first time: when its port was taken meanwhile, try another."""
@@ -198,8 +198,9 @@ class Supervisor:
         return {"error": ""}
 
     async def _obey(self, do: str, name: str, *, url: str | None) -> None:
-        if name not in components.NAMES:
-            raise errors.SandboxError(f"There is no component {name!r}; there are {', '.join(components.NAMES)}.")
+        if name not in self._settings.parts:
+            there = ", ".join(each for each in components.NAMES if each in self._settings.parts)
+            raise errors.SandboxError(f"There is no component {name!r}; there are {there}.")
         if do == "kill":
             self._kill(name)
         if do == "bundle":
