@@ -25,8 +25,8 @@ ONE_BY_ONE = replace(PLAIN, policy=replace(IMAGES, strategy=ONE))
 Acts = Callable[[Cluster], Sequence[tuple[float, Callable[[], None]]]]
 
 
-def broken(scenario: Scenario) -> set[str]:
-    result = play(replace(scenario, limit=3000))
+def broken(scenario: Scenario, *, limit: float = 3000) -> set[str]:
+    result = play(replace(scenario, limit=limit))
     return {violation.law.split()[0] for violation in result.violations}
 
 
@@ -87,7 +87,8 @@ def test_the_compare_and_swap_alone_keeps_what_somebody_else_has_set(monkeypatch
         (30.0, lambda who: who.set_image("pay/web-1", "registry.example/shop/web:9")),
         (40.0, lambda who: who.rollout(abort=True)),
     )
-    assert "L4" not in broken(replace(PLAIN, people=hands))
+    # It tries for ever, and never succeeds.
+    assert "L4" not in broken(replace(PLAIN, people=hands), limit=60)
 
 
 def test_l6_ending_before_the_marks_are_removed_is_caught(monkeypatch: Patch) -> None:
@@ -145,7 +146,7 @@ def test_l12_putting_images_back_and_forth_is_caught(monkeypatch: Patch) -> None
 
     monkeypatch.setattr(procedure, "_touched", restless)
     monkeypatch.setattr(rolling, "back", forth)
-    assert "L12" in broken(PLAIN)
+    assert "L12" in broken(PLAIN, limit=120)
 
 
 def test_a_stateful_set_that_nobody_frees_is_caught(monkeypatch: Patch) -> None:
