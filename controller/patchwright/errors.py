@@ -14,6 +14,11 @@ worse, its text. ``reason`` is the PascalCase word for a condition or an event; 
     │   ├── PolicyEvaluationError the policy itself failed (builtin error, conflict)
     │   └── PolicyBadResult       the policy answered with a shape that is not ours
     ├── HealthProbeError          a check could not be made; it counts as unhealthy
+    ├── RegistryError
+    │   ├── RegistryUnavailable   an image registry is away, slow, overloaded, or limits its requests
+    │   ├── RegistryAuthFailed    it refuses the login, or asks for one
+    │   ├── RegistryUnusable      what it answers cannot be trusted or read, or it may not be asked at all
+    │   └── ImageNotFound         it has no such image, or does not show it to this login
     └── ClusterError
         ├── NotFound              the object is gone
         ├── Conflict              a precondition failed: somebody else wrote first
@@ -111,6 +116,38 @@ class HealthProbeError(PatchwrightError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, reason="HealthCheckFailed", retry_after=10.0)
+
+
+class RegistryError(PatchwrightError):
+    """An image registry did not say what was asked; only ``ImageNotFound`` says anything about an image."""
+
+
+class RegistryUnavailable(RegistryError):
+    """The registry is away, slow or overloaded, or it limits its requests (``reason`` is RateLimited then)."""
+
+    def __init__(self, message: str, *, reason: str = "RegistryUnavailable", retry_after: float = 30.0) -> None:
+        super().__init__(message, reason=reason, retry_after=retry_after)
+
+
+class RegistryAuthFailed(RegistryError):
+    """The registry refuses the login, or there is none and it wants one."""
+
+    def __init__(self, message: str, *, retry_after: float = 300.0) -> None:
+        super().__init__(message, reason="AuthenticationFailed", retry_after=retry_after)
+
+
+class RegistryUnusable(RegistryError):
+    """The answer is no registry's, is too large, contradicts itself, or points where nobody may be sent."""
+
+    def __init__(self, message: str, *, retry_after: float = 300.0) -> None:
+        super().__init__(message, reason="RegistryUnusable", retry_after=retry_after)
+
+
+class ImageNotFound(RegistryError):
+    """The registry has no such repository, tag or digest for this login; it may have one later."""
+
+    def __init__(self, message: str, *, retry_after: float = 300.0) -> None:
+        super().__init__(message, reason="ImageNotFound", retry_after=retry_after)
 
 
 class ClusterError(PatchwrightError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import urllib.error
 import urllib.request
@@ -13,10 +12,9 @@ from click.testing import CliRunner
 
 from patchwright.cli.sandbox import sandbox as command
 from patchwright.sandbox import binaries, controlplane, errors, images, named, settings, state
+from support.registries import BASIC, HTPASSWD
 
 pytestmark = pytest.mark.controlplane
-# `htpasswd -nbB robot opensesame`, with few rounds: the registry checks it at every request.
-HTPASSWD = "robot:$2b$05$atrdP06JE8UXGtzNbad3ZunC6FdIcTdf8hChRbfQ5qLm4F0CObGte\n"
 ONLY = [settings.REGISTRY]
 
 
@@ -77,8 +75,7 @@ def test_a_registry_with_a_password_lets_nobody_else_in() -> None:
         stranger = images.Store(plane.registry_url)
         with pytest.raises(errors.SandboxError, match="with 401"):
             stranger.push("shop/api:1.0.0")
-        login = base64.b64encode(b"robot:opensesame").decode()
-        store = images.Store(plane.registry_url, authorization=lambda _: f"Basic {login}")
+        store = images.Store(plane.registry_url, authorization=lambda _: BASIC)
         store.push("shop/api:1.0.0")
         for each in (stranger, store):
             each.close()

@@ -1,12 +1,14 @@
-"""A reverse proxy in front of a real API server that lets tests break single requests.
+"""A reverse proxy in front of a real server that lets tests break single requests.
 
-The API server is real and everything passes through unchanged, but for requests that an injected fault matches: they
-are delayed, answered otherwise, or cut off, before or after the real server has carried them out. Clients speak plain
-HTTP to the proxy, which logs in upstream as the kubeconfig says.
+The server is real (an API server, an image registry) and everything passes through unchanged, but for requests that an
+injected fault matches: they are delayed, answered otherwise, cut short or cut off, before or after the real server has
+carried them out. Clients speak plain HTTP to the proxy, which logs in upstream as the kubeconfig says.
 
     async with FaultProxy(kubeconfig) as proxy:
         proxy.inject(Fault("/eviction$", method="POST", status=429, retry_after=7))
         api = await client.connect(proxy.kubeconfig(tmp_path / "kubeconfig"))
+    async with FaultProxy(server=plane.registry_url) as proxy:
+        proxy.inject(Fault("/manifests/", truncate=10))
 """
 
 from __future__ import annotations
@@ -33,8 +35,9 @@ class Fault:
     """What happens to requests whose path (query included) ``path`` is found in.
 
     ``status`` answers in the server's stead with a Status object (or ``body``), ``delay`` waits first, ``reset`` cuts
-    the connection without an answer, and ``lose_answer`` does so after the server has carried the request out. With
-    ``times`` the fault is over after so many hits.
+    the connection without an answer, and ``lose_answer`` does so after the server has carried the request out. Of what
+    passes through, ``headers`` are set, ``replace`` changes the body, and after ``truncate`` bytes of it the connection
+    is cut. With ``times`` the fault is over after so many hits.
     """
 
     path: str
@@ -46,6 +49,9 @@ class Fault:
     delay: float = 0.0
     reset: bool = False
     lose_answer: bool = False
+    headers: dict[str, str] = field(default_factory=dict)
+    replace: tuple[bytes, bytes] | None = None
+    truncate: int | None = None
     times: int | None = None
     hits: int = 0
 
@@ -53,6 +59,10 @@ class Fault:
         """Tell whether this request is hit."""
         spent = self.times is not None and self.hits >= self.times
         return not spent and self.method in ("", method) and re.search(self.path, path) is not None
+
+    def changed(self, body: bytes) -> bytes:
+        """Give what is let through of a body."""
+        return body.replace(*self.replace or (b"", b""))[: self.truncate]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +72,25 @@ class Seen:
     method: str
     path: str
     user_agent: str
+    authorization: str = ""
 
 
 @dataclass(slots=True)
 class _Upstream:
     url: str
     headers: dict[str, str]
-    tls: ssl.SSLContext
+    tls: ssl.SSLContext | bool = True
 
 
 @dataclass(slots=True)
 class FaultProxy:
-    """The proxy; an async context manager. ``seen`` lists every request in order, the broken ones included."""
+    """The proxy of the server of a kubeconfig, or of one at an address; an async context manager.
 
-    kubeconfig_of_server: Path
+    ``seen`` lists every request in order, the broken ones included.
+    """
+
+    kubeconfig_of_server: Path | None = None
+    server: str = ""
     seen: list[Seen] = field(default_factory=list)
     _faults: list[Fault] = field(default_factory=list)
     _session: aiohttp.ClientSession | None = None
@@ -85,7 +100,8 @@ class FaultProxy:
 
     async def __aenter__(self) -> Self:
         """Listen on a free loopback port."""
-        self._upstream = _upstream(self.kubeconfig_of_server)
+        kubeconfig = self.kubeconfig_of_server
+        self._upstream = _upstream(kubeconfig) if kubeconfig is not None else _Upstream(self.server, {})
         connector = aiohttp.TCPConnector(ssl=self._upstream.tls, limit=0)
         self._session = aiohttp.ClientSession(connector=connector, auto_decompress=False)
         application = web.Application(client_max_size=0)
@@ -137,7 +153,8 @@ class FaultProxy:
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         path = request.path_qs
-        self.seen.append(Seen(request.method, path, request.headers.get("User-Agent", "")))
+        headers = request.headers
+        self.seen.append(Seen(request.method, path, headers.get("User-Agent", ""), headers.get("Authorization", "")))
         fault = next((each for each in self._faults if each.takes(request.method, path)), None)
         if fault is None:
             return await self._pass(request)
@@ -148,22 +165,27 @@ class FaultProxy:
         if fault.lose_answer:
             await self._swallow(request)
             return _cut_off(request)
-        return _answer(fault) if fault.status else await self._pass(request)
+        return _answer(fault) if fault.status else await self._pass(request, fault)
 
     async def _swallow(self, request: web.Request) -> None:
         async with await self._send(request) as response:
             await response.read()
 
-    async def _pass(self, request: web.Request) -> web.StreamResponse:
+    async def _pass(self, request: web.Request, fault: Fault | None = None) -> web.StreamResponse:
         async with await self._send(request) as upstream:
             headers = {key: value for key, value in upstream.headers.items() if key.lower() not in _HOP}
             answer = web.StreamResponse(status=upstream.status, headers=headers)
+            answer.headers.update(fault.headers if fault else {})
             if "Content-Encoding" in upstream.headers:
                 answer.headers["Content-Encoding"] = upstream.headers["Content-Encoding"]
             await answer.prepare(request)
             try:
+                if fault is not None and (fault.replace or fault.truncate is not None):
+                    await answer.write(fault.changed(await upstream.read()))
                 async for chunk in upstream.content.iter_any():
                     await answer.write(chunk)
+                if fault is not None and fault.truncate is not None:
+                    return _cut_off(request)
                 await answer.write_eof()
             except (aiohttp.ClientError, ConnectionError):
                 return _cut_off(request)
@@ -191,7 +213,9 @@ def _answer(fault: Fault) -> web.Response:
         "reason": fault.reason,
         "code": fault.status,
     }
-    headers = {"Retry-After": str(fault.retry_after)} if fault.retry_after is not None else {}
+    headers = dict(fault.headers)
+    if fault.retry_after is not None:
+        headers["Retry-After"] = str(fault.retry_after)
     text = fault.body if isinstance(fault.body, str) else json.dumps(fault.body or status)
     return web.Response(status=fault.status, text=text, content_type="application/json", headers=headers)
 

@@ -9,6 +9,7 @@ from patchwright.domain.model import Key
 from patchwright.domain.nodes.view import Eviction, EvictionAttempt
 from patchwright.domain.state import Cause, Phase, RolloutState
 from patchwright.domain.targets import Counts
+from patchwright.image_ports import RegistryMeter
 
 KEY = Key("ops", "openssl")
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
@@ -40,6 +41,7 @@ def test_every_promised_name_is_there() -> None:
         "patchwright_reboot_required",
         "patchwright_node_abandoned",
         "patchwright_events_dropped",
+        "patchwright_registry_requests",
     }
 
 
@@ -133,3 +135,14 @@ def test_nodes_that_wait_for_a_reboot_are_asked_for_at_every_scrape() -> None:
     due.remove("n1")
     assert value(metrics, "reboot_required", node="n1") is None
     assert value(metrics, "reboot_required", node="n2") == 1
+
+
+def test_made_up_registries_are_counted_together() -> None:
+    metrics = Metrics()
+    meter: RegistryMeter = metrics
+    for number in range(60):
+        host = f"r{number}.example.com"
+        meter.registry_asked(f"{host}/api", registry=host, what="tags", code="200")
+    meter.registry_asked("r3.example.com/other", registry="r3.example.com", what="tags", code="200")
+    assert value(metrics, "registry_requests_total", registry="r3.example.com", what="tags", code="200") == 2
+    assert value(metrics, "registry_requests_total", registry=OTHERS, what="tags", code="200") == 10

@@ -23,6 +23,7 @@ OTHERS: Final = "(others)"
 _ROLLOUT = ("namespace", "rollout")
 _SECONDS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 3600)
 _BLOCKED_KEPT = 200
+_REGISTRIES_KEPT = 50
 _STATES: Final = ("updated", "in_flight", "failed", "restored", "skipped", "quarantined", "unavailable", "pending")
 
 
@@ -55,6 +56,10 @@ class Metrics:
         self._unhealthy = self._counter("health_check_failures", "Unhealthy measurements by check", "check")
         self._rollbacks = self._counter("rollbacks", "Rollouts that were rolled back, by reason", "reason")
         self._dropped = self._counter("events_dropped", "Events that were not written, by cause", "cause")
+        self._registries: set[str] = set()
+        self._asked = self._counter(
+            "registry_requests", "Requests to image registries by what was asked", "registry", "what", "code"
+        )
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"patchwright_{name}", text, (*_ROLLOUT, *labels), registry=self.registry)
@@ -127,6 +132,13 @@ class Metrics:
         """Have ``node_abandoned`` show, at every scrape, the nodes that ``found`` names."""
         text = "1 while a node is left to a person by a rollout that does not exist any more"
         self.registry.register(_Nodes("patchwright_node_abandoned", text, found))
+
+    def registry_asked(self, image: str, *, registry: str, what: str, code: str) -> None:  # noqa: ARG002 - too many
+        """Count a request to a registry; past the limit the registries are counted together, by whoever names them."""
+        if registry not in self._registries and len(self._registries) >= _REGISTRIES_KEPT:
+            registry = OTHERS
+        self._registries.add(registry)
+        self._asked.labels(registry, what, code).inc()
 
     def event_dropped(self, cause: str) -> None:
         """Count an event that was not written."""
