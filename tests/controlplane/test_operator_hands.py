@@ -179,6 +179,24 @@ def test_a_node_that_joins_late_is_patched_too(scene: Scene) -> None:
     assert late in scene.installed()
 
 
+def test_a_protected_node_that_joins_after_policy_was_asked_is_not_touched_before_policy_has_seen_it(
+    scene: Scene,
+) -> None:
+    scene.add_nodes(5)
+    scene.policy(strategy=ONE_BY_ONE)
+    rollout = scene.rollout("2.15", words=["--duration=2s"])
+    scene.until(lambda: len(scene.touched(rollout)) == 2, "the last wave being at work")
+    assert scene.status(rollout)["policy"]["allowed"]
+    # By its name it would be the next to start.
+    [late] = scene.add_nodes(1, prefix="late", labels={"patchwright.dev/protected": "true"})
+    status = scene.until_message(rollout, "protectedNodes.allow")
+    assert f"holds the protected {late}" in status["message"]
+    scene.until(lambda: not scene.cordoned(), "what was in flight being finished")
+    pause(1)
+    assert late not in scene.touched(rollout)
+    assert len(scene.touched(rollout)) in (2, 3), "one more may have been started before the node was there"
+
+
 def test_a_job_that_was_deleted_by_hand_is_made_again(scene: Scene) -> None:
     scene.add_nodes(2)
     scene.policy(strategy=ONE_BY_ONE)

@@ -226,7 +226,14 @@ def test_l7_an_estimate_that_forgets_the_drain_is_caught(monkeypatch: Patch) -> 
 
 def test_l8_starting_without_asking_policy_is_caught(monkeypatch: Patch) -> None:
     monkeypatch.setattr(gates, "policy", lambda context, candidates, *, wave, size: None)
+    monkeypatch.setattr(gates, "unseen", lambda context, candidates, picked: None)
     assert "L8" in broken(CLEAN)
+
+
+def test_l8_starting_a_node_that_joined_after_policy_was_asked_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(gates, "unseen", lambda context, candidates, picked: None)
+    joins = people((100.0, lambda who: who.join(21)))
+    assert "L8" in broken(replace(CLEAN, policy=ONE_BY_ONE, people=joins))
 
 
 def test_l8_an_answer_about_another_revision_is_caught(monkeypatch: Patch) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from itertools import pairwise
 
 import pytest
 
-from patchwright.domain.model import Canary
+from patchwright.domain.model import Canary, Quantity
 from patchwright.domain.state import Phase
+from support.simulator import loop
 from support.simulator.calls import Fault
 from support.simulator.cluster import Circumstances, Cluster, Scenario, play
 from support.simulator.people import MISSPELT, People
@@ -42,6 +44,43 @@ def test_a_status_is_written_right_before_every_start() -> None:
     first = [before for before, call in pairwise(log) if call.startswith("cordon") and not before.startswith("cordon")]
     assert len(first) > 2
     assert all(before.startswith("save") for before in first), "an operator with an old status must fail there (L10)"
+
+
+def questions(scenario: Scenario, circumstances: Circumstances | None = None) -> list[int]:
+    """Play, and give the waves that policy was asked about."""
+
+    async def main() -> list[int]:
+        cluster = Cluster(scenario, circumstances or Circumstances())
+        result = await cluster.play()
+        assert not result.violations
+        assert result.state.phase is Phase.SUCCEEDED
+        return [answer.wave for answer in cluster.opa.answers]
+
+    return loop.run(main())
+
+
+def joining(*numbers: int) -> Callable[[Cluster], list[tuple[float, Callable[[], None]]]]:
+    def acts(cluster: Cluster) -> list[tuple[float, Callable[[], None]]]:
+        people = People(cluster)
+        return [(78.0, partial(people.join, number)) for number in numbers]
+
+    return acts
+
+
+def test_policy_is_asked_once_before_the_start_and_once_a_wave() -> None:
+    assert questions(CLEAN) == [-1, 0, 1, 2]
+
+
+def test_policy_is_asked_once_more_for_however_many_nodes_join_a_wave_that_it_was_asked_about() -> None:
+    slow = replace(CLEAN.policy, strategy=replace(CLEAN.policy.strategy, max_unavailable=Quantity(2)))
+    assert questions(replace(CLEAN, policy=slow, people=joining(21, 25))) == [-1, 0, 1, 1, 2]
+
+
+def test_an_operator_that_takes_over_in_the_middle_of_a_wave_asks_policy_anew() -> None:
+    slow = replace(CLEAN.policy, strategy=replace(CLEAN.policy.strategy, max_unavailable=Quantity(2)))
+    calls = play(replace(CLEAN, policy=slow)).log
+    amid = calls.index("cordon node-09") + 1
+    assert questions(replace(CLEAN, policy=slow), Circumstances(faults={amid: Fault.CRASH_AFTER})) == [-1, 0, 1, 1, 2]
 
 
 def wronged(cluster: Cluster) -> list[tuple[float, Callable[[], None]]]:

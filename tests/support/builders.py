@@ -286,7 +286,8 @@ def snapshot(
     state: RolloutState | Mapping[str, Any] | None = None,
     **changes: Any,
 ) -> Snapshot:
-    """Give a snapshot; the default memory is that of a rollout that is planned and allowed to begin its canary.
+    """Give a snapshot; the default memory is that of a rollout that is planned and allowed to begin its canary, with
+    policy having been asked about every node.
 
     ``state`` may be words for ``planned``: ``state={"wave": 1}``.
     """
@@ -302,6 +303,7 @@ def snapshot(
         kind=NodeKind(),
         targets=tuple(each.view for each in made),
         revision=REVISION,
+        asked=frozenset(each.view.name for each in made),
     )
     return replace(found, **changes)
 

@@ -168,6 +168,7 @@ def snapshot(*made: WorkloadBuilder, state: RolloutState | None = None, **change
         kind=WorkloadKind(),
         targets=tuple(each.view for each in made),
         revision=REVISION,
+        asked=frozenset(each.view.name for each in made),
     )
     return replace(found, **changes)
 

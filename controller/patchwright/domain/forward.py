@@ -110,8 +110,8 @@ def _begin(context: Context, going: tuple[Batch, ...], candidates: Sequence[Targ
     gate = gates.first_closed(context)
     if gate is None and not candidates:
         gate = _nobody(context)
+    asked = [*waves.fleet_order(context.survey.claimed), *candidates]
     if gate is None and (prepared or candidates):
-        asked = [*waves.fleet_order(context.survey.claimed), *candidates]
         gate = gates.policy(context, asked, wave=context.state.wave, size=len(asked))
     room = 0
     if gate is None:
@@ -121,6 +121,8 @@ def _begin(context: Context, going: tuple[Batch, ...], candidates: Sequence[Targ
     out, claimed = _pick(context, prepared, candidates, room=room)
     if not (out or claimed or _at_work(context)):
         return _held(context, going, _alone(context, (*prepared, *candidates)[0]))
+    if (gate := gates.unseen(context, asked, (*out, *claimed))) is not None:
+        return _held(context, going, gate)
     return _start(context, out, claimed)
 
 

@@ -115,6 +115,20 @@ def policy(context: Context, candidates: Sequence[Target], *, wave: int, size: i
     return _denied(context, recorded)
 
 
+def unseen(context: Context, candidates: Sequence[Target], picked: Sequence[Target]) -> Gate | None:
+    """L8: policy has seen the name of whatever starts now; a node may have joined since it was asked.
+
+    It is asked again about all candidates, once for however many have come. Those that left are no question.
+    """
+    asked = context.snapshot.asked
+    new = [target.name for target in picked if asked is None or target.name not in asked]
+    if not new:
+        return None
+    more = f" and {len(new) - 1} more" if len(new) > 1 else ""
+    names = tuple(target.name for target in candidates)
+    return Gate(f"asks policy about {new[0]}{more}", batches=((AskPolicy(context.state.wave, len(names), names),),))
+
+
 def _said(context: Context, answer: WavePolicy) -> str:
     if answer.decision is None:
         return f"no policy decision: {answer.trouble}"

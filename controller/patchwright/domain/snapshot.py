@@ -23,7 +23,8 @@ class Snapshot:
     ``state`` is the rollout's memory as it is recorded: what is only intended is not in it. ``targets`` are the
     selected set and whatever else carries this rollout's record. ``observing_since`` is when this process began to
     watch: a soak that nobody watched does not count. ``answer`` is the newest policy answer, ``revision`` the policy
-    revision that is pinned now. ``remembered`` says why the change failed before (empty: it did not),
+    revision that is pinned now, ``asked`` the names that the recorded decision was asked about (``None``: another
+    process has asked, and nobody knows). ``remembered`` says why the change failed before (empty: it did not),
     ``remembered_here`` that this rollout's own failure is written down. ``conflict`` says which older rollout has some
     of these targets. ``trouble`` is what the API server refused to do at the last attempt.
     """
@@ -37,6 +38,7 @@ class Snapshot:
     targets: Sequence[Target]
     checks: tuple[CheckState, ...] = ()
     answer: WavePolicy | None = None
+    asked: frozenset[str] | None = None
     revision: str = ""
     superseded_by: str = ""
     conflict: str = ""

@@ -142,6 +142,7 @@ class Executor:
                 await self._workloads.perform(action)
             case actions.AskPolicy():
                 self.facts.answer = await ask.ask(self.world.policy_engine, self.snapshot, action)
+                self.facts.asked = self.facts.answer.at, frozenset(action.targets)
             case actions.Remember():
                 await self._remember(action)
             case actions.DropFinalizer():

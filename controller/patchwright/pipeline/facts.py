@@ -26,7 +26,8 @@ class Facts:
     """The facts of one rollout; ``nodes`` and ``workloads`` (what was seen of their pods) are keyed by UID.
 
     ``in_flight`` is what the last round found at work, ``None`` before the first: status may say so a second later, and
-    a node that vanished in that second would not be missed.
+    a node that vanished in that second would not be missed. ``asked`` are the names of the last question to policy, and
+    when it was put: status has no room for thousands.
     """
 
     observing_since: datetime
@@ -34,6 +35,7 @@ class Facts:
     workloads: dict[str, WorkloadPods] = field(default_factory=dict)
     checks: dict[str, CheckState] = field(default_factory=dict)
     answer: WavePolicy | None = None
+    asked: tuple[datetime, frozenset[str]] | None = None
     last_policy: PatchPolicy | None = None
     told: RolloutState | None = None
     saved_at: datetime | None = None

@@ -29,6 +29,7 @@ def snapshot(
         targets=targets.of(world, rollout, policy, facts=facts),
         checks=checks(policy, facts),
         answer=facts.answer,
+        asked=_asked(case, facts),
         revision=world.policy_engine.revision(),
         superseded_by=case.superseded_by,
         conflict=_conflict(world, case, rollout, policy),
@@ -45,6 +46,14 @@ def _state(case: ports.Case, facts: Facts) -> RolloutState:
     if facts.in_flight is None or case.state.outcome is not None:
         return case.state
     return replace(case.state, in_flight=facts.in_flight)
+
+
+def _asked(case: ports.Case, facts: Facts) -> frozenset[str] | None:
+    """Give the names that the recorded decision was asked about, if it was this process that asked."""
+    recorded = case.state.policy
+    if recorded is None or facts.asked is None or facts.asked[0] != recorded.at:
+        return None
+    return facts.asked[1]
 
 
 def checks(policy: PatchPolicy, facts: Facts) -> tuple[CheckState, ...]:

@@ -47,6 +47,7 @@ class Answer:
     wave: int
     allowed: bool
     revision: str
+    targets: frozenset[str]
 
 
 @dataclass(slots=True)
@@ -71,7 +72,8 @@ class Opa:
         body = question.input
         self.answers.append(
             Answer(
-                loop.now(), body["rollout"]["name"], body["stage"], body["wave"]["index"], not found, self.pinned
+                loop.now(), body["rollout"]["name"], body["stage"], body["wave"]["index"], not found, self.pinned,
+                frozenset(body["wave"]["targets"]),
             )
         )  # fmt: skip
         return PolicyDecision(

@@ -306,6 +306,35 @@ def test_a_no_midway_holds_the_rollout_where_it_is() -> None:
     assert decision.state.message.endswith("too many; holds here")
 
 
+# A decision is about names: a protected node that joins a minute later was never seen by the rule that refuses it.
+@pytest.mark.parametrize(
+    ("asked", "about"),
+    [
+        pytest.param({"n02", "n03", "n04"}, "n01", id="one that joined since, and goes first"),
+        pytest.param({"n03", "n04", "n07"}, "n01 and 1 more", id="two that joined, and one that left"),
+        pytest.param(None, "n01 and 1 more", id="nobody knows: the process that asked is gone"),
+    ],
+)
+def test_policy_is_asked_again_before_a_node_starts_that_it_has_not_seen(asked: Any, about: str) -> None:
+    seen = frozenset(asked) if asked is not None else None
+    decision = deciding(*FLEET, asked=seen, state={"wave": 1}, policy=policy(max_unavailable=2))
+    assert actions(decision) == (AskPolicy(1, 4, ("n01", "n02", "n03", "n04")),)
+    assert decision.state.message == f"asks policy about {about}"
+    assert not decision.begins
+
+
+def test_what_starts_later_and_what_left_since_policy_was_asked_is_no_question() -> None:
+    decision = deciding(*FLEET, asked=frozenset({"n01", "gone"}), state={"wave": 1})
+    assert starts(decision) == ["n01"]
+
+
+def test_what_is_in_flight_goes_on_while_policy_is_asked_about_a_node_that_joined() -> None:
+    going = node("n01").record(Mark.DRAINING, wave=1)
+    roomy = policy(max_unavailable=2)
+    decision = deciding(going, *FLEET[1:], asked=frozenset({"n01"}), state={"wave": 1}, policy=roomy)
+    assert [type(action) for action in actions(decision)] == [ListPods, AskPolicy]
+
+
 def test_what_is_in_flight_needs_no_policy() -> None:
     going = node("n01").record(Mark.DRAINING)
     assert ListPods(going.view.ref) in actions(deciding(going, *FLEET[1:], state={"policy": no_answer(0)}))

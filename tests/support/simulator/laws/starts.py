@@ -222,5 +222,9 @@ class Policies(Law):
             yield f"{who} though policy last denied that wave at {answers[-1].at:%H:%M:%S}"
         elif change.at - answers[-1].at > DECISION_LIFE + self.grace:
             yield f"{who} {change.at - answers[-1].at} after the last decision"
+        elif not any(
+            change.after.name in a.targets for a in answers if a.allowed and change.at - a.at <= DECISION_LIFE
+        ):
+            yield f"{who} though policy was not asked about it"
         elif answers[-1].revision != self.cluster.opa.pinned and change.at - self.cluster.pinned_at > self.grace:
             yield f"{who} on a decision of {answers[-1].revision}, while {self.cluster.opa.pinned} is pinned"
