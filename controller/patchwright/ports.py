@@ -16,7 +16,7 @@ from patchwright.domain.health import Measurement
 from patchwright.domain.memory import FailedChange, PolicyState
 from patchwright.domain.model import HealthCheck, Key, PatchPolicy, PatchRollout
 from patchwright.domain.nodes.record import Record
-from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList, Remains
+from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList, Remains, VolumeList
 from patchwright.domain.policy import PolicyDecision, PolicyQuestion
 from patchwright.domain.state import RolloutState
 from patchwright.domain.workloads.record import Record as WorkloadRecord
@@ -131,19 +131,34 @@ class Fleet(Protocol):
     async def refresh(self, node: NodeRef) -> None:
         """Read one node past the cache, after a conflict."""
 
-    async def cordon(self, node: NodeRef, record: Record) -> None:
-        """Set ``spec.unschedulable`` and the record in one patch."""
+    def backends(self) -> frozenset[str]:
+        """Give the UIDs of all nodes of the cluster that load balancers may use (``nodes.balancers.usable``)."""
+
+    async def cordon(self, node: NodeRef, record: Record, *, exclude: bool = False) -> None:
+        """Set ``spec.unschedulable`` and the record, and our label against load balancers, in one patch."""
 
     async def mark(self, node: NodeRef, record: Record) -> None:
         """Write the record."""
 
     async def uncordon(
-        self, node: NodeRef, record: Record | None, *, keep_cordon: bool, label: tuple[str, str | None] | None
+        self,
+        node: NodeRef,
+        record: Record | None,
+        *,
+        keep_cordon: bool,
+        label: tuple[str, str | None] | None,
+        include: bool = False,
     ) -> None:
-        """Remove ``spec.unschedulable`` (unless ``keep_cordon``), write or remove the record, set the label."""
+        """Remove ``spec.unschedulable`` (unless ``keep_cordon``), write or remove the record, set the label.
+
+        ``include`` removes the label against load balancers, all in one patch.
+        """
 
     async def pods(self, node: NodeRef) -> PodList:
         """List the pods of one node, past any cache."""
+
+    async def volumes(self, node: NodeRef) -> VolumeList:
+        """List the volumes that are attached to one node, past any cache; it may be a second old."""
 
     async def evict(self, pod: PodRef, *, grace_period: timedelta | None) -> EvictionAttempt:
         """Ask for an eviction and say what the API server answered; only ``ClusterUnavailable`` is raised."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,18 +11,21 @@ import pytest
 
 from patchwright import errors
 from patchwright.adapters.kube import client, fleet_cache
-from patchwright.adapters.kube.fleet import KubeFleet
+from patchwright.adapters.kube.fleet import KubeFleet, utc_now
+from patchwright.adapters.kube.volumes import Volumes
 from patchwright.domain.actions import JobStep, NodeRef
 from patchwright.domain.model import Operator, PatchPolicy, Reboot, Requirement, Selector, Step
+from patchwright.domain.nodes import labels as own
 from patchwright.domain.nodes import marks
 from patchwright.domain.nodes.record import Mark
-from patchwright.domain.nodes.view import JobView, NodeView, Outcome, Owner
+from patchwright.domain.nodes.view import Attachment, JobView, NodeView, Outcome, Owner
 from patchwright.drivers import script
 from patchwright.handlers import wiring
 from patchwright.handlers.settings import Settings
 from patchwright.sandbox import client as admin
 from patchwright.sandbox import controlplane
 from support import rollouts
+from support.attached_volumes import DRIVER, Storage, using
 
 pytestmark = pytest.mark.controlplane
 
@@ -120,6 +123,28 @@ async def test_an_uncordon_takes_cordon_and_record_away_and_sets_the_label_in_on
     assert "patchwright.dev/state" not in bench.node()["metadata"].get("annotations", {})
     await bench.write(lambda ref: bench.fleet.uncordon(ref, None, keep_cordon=False, label=(label[0], None)))
     assert bench.view().installed is None
+
+
+async def test_the_label_against_load_balancers_comes_and_goes_in_the_patch_of_the_cordon(bench: Bench) -> None:
+    label = (marks.label(bench.policy.key.name), "c0ffee")
+    await bench.write(lambda ref: bench.fleet.cordon(ref, rollouts.record(bench.case.uid), exclude=True))
+    seen = bench.node()
+    assert (seen["spec"]["unschedulable"], seen["metadata"]["labels"][own.EXCLUDE]) == (True, "patchwright")
+    assert bench.view().uid not in bench.fleet.backends()
+    await bench.write(lambda ref: bench.fleet.uncordon(ref, None, keep_cordon=False, label=label, include=True))
+    seen = bench.node()
+    assert own.EXCLUDE not in seen["metadata"]["labels"]
+    assert (bench.view().unschedulable, bench.view().installed) == (False, "c0ffee")
+    assert bench.view().uid in bench.fleet.backends()
+
+
+async def test_a_person_who_writes_another_value_in_between_wins(bench: Bench) -> None:
+    await bench.write(lambda ref: bench.fleet.cordon(ref, rollouts.record(bench.case.uid), exclude=True))
+    before = bench.view().ref
+    bench.admin.patch(f"/api/v1/nodes/{bench.names[0]}", {"metadata": {"labels": {own.EXCLUDE: "maintenance"}}})
+    with pytest.raises(errors.Conflict):
+        await bench.fleet.uncordon(before, None, keep_cordon=False, label=None, include=True)
+    assert bench.node()["metadata"]["labels"][own.EXCLUDE] == "maintenance"
 
 
 async def test_a_cordon_that_is_not_ours_stays_when_the_record_goes(bench: Bench) -> None:
@@ -316,6 +341,65 @@ async def test_the_pods_of_a_node_are_told_apart_as_a_drain_needs_it(bench: Benc
     assert seen["waits"].wait == "patchwright.dev/drain=wait-completed"
     assert seen["capi"].opt_out == "cluster.x-k8s.io/drain=skip"
     assert seen["karpenter"].do_not_disrupt == "karpenter.sh/do-not-disrupt=true"
+
+
+async def test_the_claims_of_a_pod_are_those_it_names_and_those_made_for_it(bench: Bench) -> None:
+    template = {"spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
+    volumes = [using("data"), {"name": "scratch", "ephemeral": {"volumeClaimTemplate": template}}]
+    body = pod("db-0", bench.names[0], volumes=[*volumes, {"name": "tmp", "emptyDir": {}}])
+    bench.admin.create(f"/api/v1/namespaces/{bench.namespace}/pods", body)
+    [seen] = [each for each in (await bench.fleet.pods(bench.view().ref)).pods if each.ref.name == "db-0"]
+    assert seen.claims == (f"{bench.namespace}/data", f"{bench.namespace}/db-0-scratch")
+
+
+@pytest.fixture
+def storage(api: admin.Client) -> Iterator[Storage]:
+    found = Storage(api)
+    yield found
+    found.clear()
+
+
+async def test_the_volumes_attached_to_a_node_are_told_with_their_claims(bench: Bench, storage: Storage) -> None:
+    node, other, claim = *bench.names[:2], f"{bench.namespace}/data"
+    volume = storage.claim(bench.namespace, "data")
+    name = storage.attach(volume, node)
+    storage.fails_to_detach(name, "node is\n busy")
+    gone = storage.attach(f"gone-{bench.namespace}", node)
+    storage.attach(f"elsewhere-{bench.namespace}", other)
+    found = (await bench.fleet.volumes(bench.view().ref)).attachments
+    assert sorted(found, key=lambda each: each.name, reverse=True) == [
+        Attachment(name, volume, DRIVER, claim, "node is busy"),
+        Attachment(gone, f"gone-{bench.namespace}", DRIVER),
+    ]
+    storage.detach(name)
+    await asyncio.sleep(1)
+    assert [each.name for each in (await bench.fleet.volumes(bench.view().ref)).attachments] == [gone]
+
+
+async def test_nodes_that_are_drained_at_the_same_time_share_one_list_and_ask_for_each_volume_once(
+    sandbox: controlplane.ControlPlane, bench: Bench, storage: Storage
+) -> None:
+    storage.attach(storage.claim(bench.namespace, "data"), bench.names[0])
+    agent = f"patchwright-shared-{bench.namespace}"
+    counted = await client.connect(sandbox.kubeconfig, user_agent=agent)
+    volumes = Volumes(counted, utc_now)
+    try:
+        found = await asyncio.gather(*(volumes.of(name) for name in bench.names))
+        await volumes.of(bench.names[0])
+    finally:
+        await counted.close()
+    assert [len(each.attachments) for each in found] == [1, 0, 0, 0, 0, 0]
+    mine: list[Any] = [each for each in sandbox.audit() if each.get("userAgent") == agent]
+    assert [each["objectRef"]["resource"] for each in mine] == ["volumeattachments", "persistentvolumes"]
+
+
+async def test_without_the_right_to_list_attachments_the_sentence_says_so(
+    sandbox: controlplane.ControlPlane, bench: Bench
+) -> None:
+    stranger = await client.connect(sandbox.kubeconfig_for("nobody-in-particular"))
+    with pytest.raises(errors.Denied, match='cannot list resource "volumeattachments"'):
+        await Volumes(stranger, utc_now).of(bench.names[0])
+    await stranger.close()
 
 
 async def test_a_node_that_system_upgrade_controller_works_on_is_busy_until_its_job_is_done(bench: Bench) -> None:

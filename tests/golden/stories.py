@@ -19,10 +19,12 @@ from patchwright.domain.model import (
     Strategy,
     Wave,
 )
+from patchwright.domain.nodes.view import Owner
 from patchwright.domain.policy import PolicyQuestion, Violation
 from support.simulator import loop
 from support.simulator.cluster import POLICY, PREPARED, Scenario
-from support.simulator.hardware import Act
+from support.simulator.hardware import FOREVER, Act
+from support.simulator.people import People
 from support.simulator.scenarios import unless
 from support.simulator.workloads import App
 
@@ -53,6 +55,12 @@ def denied(_question: PolicyQuestion) -> Sequence[Violation]:
     return (Violation("the image is not pinned by digest", "patchwright.rollout/pinned"),)
 
 
+def edge(who: People) -> None:
+    """Keep load balancers to the first node."""
+    for number in range(2, 7):
+        who.exclude(f"node-{number:02d}", "")
+
+
 def sick(_check: str) -> Sequence[Finding]:
     return (Finding("web", "GET http://web answers 503"),) if seconds() > 60 else ()
 
@@ -65,6 +73,11 @@ NO_WAY_BACK = {
 }
 NEVER = replace(PLAIN, apps=(App("db", 6, min_available=6),))
 TONIGHT = replace(SIX, windows=(MaintenanceWindow("0 9 * * *", timedelta(minutes=8, seconds=30)),))
+BALANCED = replace(SIX, drain=Drain(timeout=timedelta(minutes=2), exclude_from_load_balancers=True))
+ATTACHED = replace(SIX, drain=Drain(timeout=timedelta(minutes=2), wait_for_volume_detach=True))
+AGENT = App("agent", 6, owner=Owner.DAEMON_SET, detaches_in=0.0)
+DETACHES = (App("web", 6, min_available=4, detaches_in=7.0), AGENT)
+STUCK = (App("web", 6, min_available=4, detaches_in=FOREVER), AGENT)
 BROKEN_CANARY = replace(PLAIN, script=unless({("node-01", JobStep.APPLY): BREAKS}, WORKS))
 BROKEN_LATE = replace(PLAIN, script=unless(VERIFIED_BADLY, WORKS))
 
@@ -93,6 +106,22 @@ STORIES: dict[str, tuple[str, Scenario]] = {
     "failed-canary": ("The canary's apply step fails; it is put back, and the version is remembered", BROKEN_CANARY),
     "failure-in-wave-2": ("A node of the first wave fails to verify; everything is put back", BROKEN_LATE),
     "stuck-drain": ("A PodDisruptionBudget never allows an eviction; the drain is undone at its timeout", NEVER),
+    "volumes": (
+        "The volumes of the pods that go are waited for; those of a DaemonSet stay",
+        replace(PLAIN, policy=ATTACHED, apps=DETACHES),
+    ),
+    "stuck-volume": (
+        "A volume stays attached; the drain is undone at its timeout, and the volume is named",
+        replace(PLAIN, policy=ATTACHED, apps=STUCK),
+    ),
+    "load-balancers": (
+        "Nodes leave the load balancers with their cordon; one that a person keeps out stays out",
+        with_people(replace(PLAIN, policy=BALANCED), (0.001, lambda who: who.exclude("node-02"))),
+    ),
+    "last-backend": (
+        "Load balancers have one node only; it waits until they may use another one",
+        with_people(replace(PLAIN, policy=BALANCED), (0.001, edge), (600, lambda who: who.exclude("node-02", None))),
+    ),
     "window-closes": (
         "The maintenance window closes midway; the rest waits for the next one",
         replace(PLAIN, policy=TONIGHT, limit=90000),

@@ -8,10 +8,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from patchwright.domain import windows
-from patchwright.domain.actions import Action, Cordon, DeleteJob, JobStep, Mark, NodeRef, StartJob, Uncordon
+from patchwright.domain.actions import (
+    Action,
+    Cordon,
+    DeleteJob,
+    DeletePod,
+    Evict,
+    JobStep,
+    Mark,
+    NodeRef,
+    StartJob,
+    Uncordon,
+)
 from patchwright.domain.decide import decide
 from patchwright.domain.model import FailurePolicy, Quantity
 from patchwright.domain.nodes import record
+from patchwright.domain.nodes.labels import EXCLUDE, EXCLUDED_BY_US
 from patchwright.domain.nodes.view import NodeView, Outcome
 from patchwright.domain.snapshot import Decision, Snapshot
 from patchwright.domain.state import TERMINAL
@@ -223,6 +235,49 @@ def test_only_a_cordon_that_its_record_claims_is_taken_away(snapshot: Snapshot) 
             assert known is not None
             assert known.rollout_uid == ROLLOUT_UID
             assert action.keep_cordon or known.cordoned
+
+
+@SETTINGS
+@given(snapshots())
+def test_the_label_against_load_balancers_comes_with_a_cordon_of_ours_and_nobody_else_s_is_touched(
+    snapshot: Snapshot,
+) -> None:
+    by_uid = nodes(snapshot)
+    for action in done_by(decide(snapshot)):
+        if isinstance(action, Cordon) and action.exclude:
+            assert snapshot.policy.drain.exclude_from_load_balancers
+            assert action.record.excluded
+            assert by_uid[action.node.uid].labels.get(EXCLUDE, EXCLUDED_BY_US) == EXCLUDED_BY_US
+        if isinstance(action, Uncordon) and action.include:
+            known = by_uid[action.node.uid]
+            assert known.record is not None
+            assert known.record.excluded
+            assert known.labels[EXCLUDE] == EXCLUDED_BY_US
+            assert not action.keep_cordon
+        if isinstance(action, Uncordon) and action.record is not None:
+            assert not action.record.excluded
+
+
+@SETTINGS
+@given(snapshots())
+def test_one_node_is_always_left_to_load_balancers(snapshot: Snapshot) -> None:
+    taken = {each.node.uid for each in done_by(decide(snapshot)) if isinstance(each, Cordon) and each.exclude}
+    turned = {uid for uid in taken if is_ours(nodes(snapshot)[uid])}
+    used = snapshot.backends & taken
+    # Below the threshold a failed node that somebody uncordoned is put back by itself, beside whatever starts.
+    assert not used or len(snapshot.backends) > len(used - turned)
+
+
+@SETTINGS
+@given(snapshots())
+def test_nothing_is_evicted_while_load_balancers_have_time_left(snapshot: Snapshot) -> None:
+    by_uid = nodes(snapshot)
+    wait = snapshot.policy.drain.load_balancer_wait
+    for action in done_by(decide(snapshot)):
+        if isinstance(action, Evict | DeletePod):
+            known = by_uid[action.node.uid].record
+            assert known is not None
+            assert not known.excluded or snapshot.now >= known.started_at + wait
 
 
 @SETTINGS

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from patchwright.domain import waves
 from patchwright.domain.model import Canary, Drain, MaintenanceWindow, Quantity, Strategy, Wave
-from patchwright.domain.nodes import drain
+from patchwright.domain.nodes import drain, volumes
 from patchwright.domain.nodes.record import Record, RecordError, decode, encode
 from patchwright.domain.nodes.result import LONGEST, parse
-from patchwright.domain.nodes.view import PodList, PodView
+from patchwright.domain.nodes.view import Attachment, PodList, PodView, VolumeList
 from patchwright.domain.windows import opening
 from support import builders
 from support.builders import NOW, ago
-from support.strategies import answers, drains, pod_lists, quantities, records
+from support.strategies import answers, attachments, drains, knowledge, pod_lists, quantities, records
 
 # Drawing is slow beside other tests on few cores; that is not what is tried here.
 SETTINGS = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -149,6 +149,19 @@ def test_a_drain_sorts_every_pod_into_one_place_and_its_sentence_names_one(data:
     sentence = drain.sentence(plan)
     named = any(f"{pod.ref.namespace}/{pod.ref.name}" in sentence for pod in sorted_)
     assert named is not plan.drained
+
+
+@SETTINGS
+@given(pod_lists, attachments, knowledge)
+def test_a_volume_is_waited_for_unless_a_pod_that_is_there_holds_it(
+    found: tuple[PodView, ...], attached: tuple[Attachment, ...], known: frozenset[str] | None
+) -> None:
+    left = volumes.left(VolumeList(NOW, attached), PodList(NOW, found), known)
+    held = {claim for pod in found if pod.phase in ("Running", "Pending") for claim in pod.claims}
+    assert not held & {each.claim for each in left}
+    every = volumes.left(VolumeList(NOW, attached), PodList(NOW, found), None)
+    assert set(left) <= set(every), "whoever knows less waits for more"
+    assert set(every) - set(left) == {each for each in every if known is not None and each.claim not in known}
 
 
 # --- records and results ----------------------------------------------------------------------------------------------

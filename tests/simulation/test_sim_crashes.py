@@ -22,6 +22,9 @@ ENDS = {
     "drains": Phase.SUCCEEDED,
     "prepares": Phase.SUCCEEDED,
     "nothing to prepare with": Phase.ROLLED_BACK,
+    "load balancers and volumes": Phase.SUCCEEDED,
+    "load balancers and volumes, and back": Phase.ROLLED_BACK,
+    "load balancers and volumes, prepared": Phase.SUCCEEDED,
 }
 # The calls of a story are shared out, so that two workers have about the same to do.
 SHARES = 4
@@ -33,6 +36,7 @@ def test_without_faults_the_story_ends_as_it_should(story: str) -> None:
 
     assert result.state.phase is ENDS[story], result.state.message
     assert not result.violations
+    assert not result.excluded
     wanted = {"1.1"} if result.state.phase is Phase.SUCCEEDED else {"1.0"}
     assert set(result.disks.values()) == wanted
 
@@ -69,4 +73,5 @@ def _same(scenario: Scenario, expected: Result, fault: Fault, *, call: int) -> N
     assert result.state.phase is expected.state.phase, f"{where}: {result.state.message}"
     assert result.disks == expected.disks, where
     assert result.cordoned == expected.cordoned, where
+    assert result.excluded == expected.excluded, where
     assert not result.jobs, where

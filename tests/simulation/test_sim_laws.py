@@ -14,7 +14,7 @@ from patchwright.domain import backward, budget, endings, gates, names, survey, 
 from patchwright.domain.actions import Cordon, JobStep, Uncordon
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.model import Canary, MaintenanceWindow, Quantity
-from patchwright.domain.nodes import jobs, marks, orphans, preparing, procedure, spans
+from patchwright.domain.nodes import balancers, jobs, marks, orphans, preparing, procedure, spans, volumes
 from patchwright.domain.nodes.orphans import Settlement
 from patchwright.domain.nodes.record import Mark
 from patchwright.domain.nodes.view import Claim
@@ -35,6 +35,7 @@ from support.simulator.scenarios import (
     FAILED_CANARY,
     FAILS,
     FLEET,
+    GENTLE,
     NO_IMAGE,
     PREPARES,
     SECOND_WAVE,
@@ -181,6 +182,65 @@ def test_l6_forgetting_a_job_that_is_on_its_way_is_caught(monkeypatch: Patch) ->
     assert "L6" in broken(aborted, lost)
 
 
+def test_l5_taking_a_person_s_label_off_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(balancers, "ours", lambda node, record: record.excluded)
+    written_over = people((3.0, lambda who: who.exclude("node-01", "maintenance")))
+    assert "L5" in broken(replace(GENTLE, people=written_over))
+
+
+def test_l5_writing_over_a_person_s_label_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(balancers, "_asked", lambda node, brief: True)
+    assert "L5" in broken(replace(GENTLE, people=people((0.01, lambda who: who.exclude("node-01")))))
+
+
+def test_a_person_s_labels_before_and_midway_are_left_as_they_are() -> None:
+    hands = people(
+        (0.01, lambda who: who.exclude("node-02", "")),
+        (3.0, lambda who: who.exclude("node-01", "maintenance")),
+        (3.0, lambda who: who.exclude("node-03", None)),
+    )
+    result = play(replace(GENTLE, people=hands))
+    assert not result.violations
+    assert result.state.phase is Phase.SUCCEEDED
+    assert result.excluded == {"node-01": "maintenance", "node-02": ""}
+
+
+def test_l6_leaving_a_node_out_of_load_balancers_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(balancers, "ours", lambda node, record: False)
+    aborted = people((60.0, lambda who: who.rollout(abort=True)))
+    assert "L6" in broken(replace(GENTLE, people=aborted))
+
+
+def test_l1_taking_the_last_node_out_of_load_balancers_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(gates, "spared", lambda context, targets: targets)
+    assert "L1" in broken(replace(GENTLE, nodes=2, apps=()))
+
+
+def test_evicting_before_load_balancers_have_had_their_time_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(balancers, "left_at", lambda record, options: record.started_at)
+    assert "Drain" in broken(GENTLE)
+
+
+def test_a_job_while_volumes_are_attached_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(volumes, "left", lambda found, pods, known: ())
+    assert "Drain" in broken(GENTLE)
+
+
+def test_forgetting_the_volumes_of_pods_that_went_before_a_restart_is_caught(monkeypatch: Patch) -> None:
+    real = volumes.left
+    evictions = [number for number, call in enumerate(play(GENTLE).log) if call.startswith("evict web")]
+    crashed = Circumstances(faults={evictions[0]: Fault.CRASH_AFTER})
+    assert not broken(GENTLE, crashed)
+    monkeypatch.setattr(volumes, "left", lambda found, pods, known: real(found, pods, known or frozenset()))
+    assert "Drain" in broken(GENTLE, crashed)
+
+
+def test_waiting_for_the_volumes_of_pods_that_stay_never_ends(monkeypatch: Patch) -> None:
+    real = volumes.left
+    monkeypatch.setattr(volumes, "left", lambda found, pods, known: real(found, replace(pods, pods=()), known))
+    assert play(GENTLE).state.phase is Phase.ROLLED_BACK
+
+
 def test_l6_ending_before_the_marks_are_removed_is_caught(monkeypatch: Patch) -> None:
     monkeypatch.setattr(endings, "_release", lambda context, forget: ())
     assert "L6" in broken(CLEAN)
@@ -222,6 +282,14 @@ def test_l7_an_estimate_that_forgets_the_drain_is_caught(monkeypatch: Patch) -> 
     monkeypatch.setattr(spans, "drain", lambda options: timedelta(0))
     policy = replace(DRAINS.policy, windows=(MaintenanceWindow("0 9 * * *", timedelta(seconds=330)),))
     assert "L7" in broken(replace(DRAINS, policy=policy))
+
+
+def test_l7_an_estimate_that_forgets_load_balancers_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(spans, "drain", spans.emptying)
+    drain = replace(GENTLE.policy.drain, load_balancer_wait=timedelta(seconds=60))
+    needed = drain.timeout + GENTLE.policy.strategy.progress_deadline
+    window = MaintenanceWindow("0 9 * * *", needed + timedelta(seconds=30))
+    assert "L7" in broken(replace(GENTLE, policy=replace(GENTLE.policy, drain=drain, windows=(window,))))
 
 
 def test_l8_starting_without_asking_policy_is_caught(monkeypatch: Patch) -> None:

@@ -20,7 +20,7 @@ from support.simulator.cluster import Circumstances, Cluster, Result, Scenario, 
 from support.simulator.hardware import Act
 from support.simulator.people import People
 from support.simulator.rollouts import Rollouts
-from support.simulator.scenarios import CLEAN, DRAINS, REBOOT, unless
+from support.simulator.scenarios import CLEAN, DRAINS, GENTLE, REBOOT, unless
 from support.simulator.things import Node
 
 
@@ -49,7 +49,9 @@ def left(scenario: Scenario, circumstances: Circumstances | None = None) -> tupl
 
 
 @pytest.mark.parametrize("tenths", range(2, 200, 7))
-@pytest.mark.parametrize("scenario", [CLEAN, DRAINS, REBOOT], ids=["clean", "drains", "reboots"])
+@pytest.mark.parametrize(
+    "scenario", [CLEAN, DRAINS, REBOOT, GENTLE], ids=["clean", "drains", "reboots", "load balancers"]
+)
 def test_whenever_a_rollout_is_torn_away_nothing_of_it_is_left_but_what_says_so(
     scenario: Scenario, tenths: int
 ) -> None:
@@ -57,6 +59,8 @@ def test_whenever_a_rollout_is_torn_away_nothing_of_it_is_left_but_what_says_so(
 
     assert not result.violations
     assert result.jobs == 0
+    excluded = scenario.policy.drain.exclude_from_load_balancers
+    assert set(result.excluded) == ({node.name for node in nodes if node.record is not None} if excluded else set())
     for node in nodes:
         assert node.unschedulable is (node.record is not None)
         assert node.record is None or (node.record.mark, node.record.reason) == (Mark.QUARANTINED, GONE)

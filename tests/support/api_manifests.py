@@ -89,6 +89,9 @@ FULL: Final[Mapping[str, Manifest]] = {
                 "skipWaitForDeleteTimeout": 60,
                 "podSelector": {"matchLabels": {"app": "web"}},
                 "onTimeout": "Abort",
+                "excludeFromLoadBalancers": True,
+                "loadBalancerWait": "45s",
+                "waitForVolumeDetach": True,
             },
             "healthChecks": [
                 {

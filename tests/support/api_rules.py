@@ -14,6 +14,9 @@ _GIT = "must be an https://, http:// or ssh:// URL of a repository, without a pa
 _EXPRESSIONS = "spec.target.nodes.selector.matchExpressions[0]"
 _VALUES = "values must be given for In and NotIn, and only for them"
 _WINDOW = "a maintenance window must be at least as long as drain.timeout (10m when left out"
+_WINDOWS = "spec.maintenanceWindows"
+_EXCLUDES: Final = {"excludeFromLoadBalancers": True}
+_WAIT = "loadBalancerWait may only be set with excludeFromLoadBalancers: true"
 _PROBE = "exactly one of workloads, prometheus, http and object must be set"
 _REF = "must be a valid Git reference (git check-ref-format)"
 
@@ -36,13 +39,17 @@ RULES: Final = (
     Wrong(P, "spec.strategy.waves[0].size", 0, _POSITIVE),
     Wrong(P, "spec.strategy.waves[1].size", "0%", _POSITIVE),
     Wrong(P, "spec.strategy.failureThreshold", 0, _POSITIVE),
-    Wrong(P, "spec.maintenanceWindows[0].duration", "29m59s", _WINDOW, "spec.maintenanceWindows"),
-    Wrong(P, "spec.maintenanceWindows[0].duration", "1799999ms", _WINDOW, "spec.maintenanceWindows"),
-    Wrong(P, "spec.strategy.progressDeadlineSeconds", 13_501, _WINDOW, "spec.maintenanceWindows"),
-    Wrong(P, "spec.drain.timeout", "13501s", _WINDOW, "spec.maintenanceWindows"),
-    Wrong(P, "spec.drain", {"timeout": "13381s", "onTimeout": "Force"}, _WINDOW, "spec.maintenanceWindows"),
-    Wrong(P, "spec.drain", {"enabled": True, "timeout": "4h"}, _WINDOW, "spec.maintenanceWindows"),
+    Wrong(P, "spec.maintenanceWindows[0].duration", "30m44s", _WINDOW, _WINDOWS),
+    Wrong(P, "spec.maintenanceWindows[0].duration", "1844999ms", _WINDOW, _WINDOWS),
+    Wrong(P, "spec.strategy.progressDeadlineSeconds", 13_456, _WINDOW, _WINDOWS),
+    Wrong(P, "spec.drain.timeout", "13456s", _WINDOW, _WINDOWS),
+    Wrong(P, "spec.drain", {"timeout": "13381s", "onTimeout": "Force"}, _WINDOW, _WINDOWS),
+    Wrong(P, "spec.drain", {"enabled": True, "timeout": "4h"}, _WINDOW, _WINDOWS),
+    Wrong(P, "spec.drain", {"timeout": "13471s", **_EXCLUDES}, _WINDOW, _WINDOWS),
+    Wrong(P, "spec.drain", {"enabled": False, **_EXCLUDES, "loadBalancerWait": "13501s"}, _WINDOW, _WINDOWS),
     Wrong(P, "spec.drain.gracePeriod", 0, "must not be 0, which kills pods without notice; use 1"),
+    Wrong(P, "spec.drain.excludeFromLoadBalancers", GONE, _WAIT, "spec.drain.loadBalancerWait"),
+    Wrong(P, "spec.drain.excludeFromLoadBalancers", False, _WAIT, "spec.drain.loadBalancerWait"),
     Wrong(P, "spec.healthChecks[1].prometheus", GONE, _PROBE, "spec.healthChecks[1]"),
     Wrong(P, "spec.healthChecks[1].http", {"url": "http://x"}, _PROBE, "spec.healthChecks[1]"),
     Wrong(

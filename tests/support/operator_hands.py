@@ -9,6 +9,7 @@ from typing import Any, Final
 from patchwright import errors
 from support.observer import GROUP, SYSTEM, Raw
 from support.operator_stage import Stage
+from support.operator_world import EXCLUDE
 
 LEASE: Final = "patchwright-operator"
 IMAGE: Final = "sandbox.patchwright.dev/script:1"
@@ -55,6 +56,10 @@ class Hands:
     def uncordon(self, node: str) -> None:
         """Uncordon a node, as kubectl does."""
         self.change("Node", node, {"spec": {"unschedulable": None}})
+
+    def exclude(self, node: str, value: str | None) -> None:
+        """Keep load balancers away from a node by hand, or take whosever label off (``None``)."""
+        self.change("Node", node, {"metadata": {"labels": {EXCLUDE: value}}})
 
     def delete(self, kind: str, name: str) -> None:
         """Delete one of our objects."""

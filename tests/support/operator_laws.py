@@ -20,6 +20,7 @@ from support.operator_world import (
     available,
     begun,
     cordoned,
+    excluded,
     matches,
     record,
     resolve,
@@ -180,6 +181,21 @@ def prepare_first(world: World, change: Change) -> Iterator[str]:
         yield f"{_name(change)} was cordoned before its prepare Job had succeeded"
 
 
+def human_labels(world: World, change: Change) -> Iterator[str]:
+    """L5: the label against load balancers comes with our cordon and its record, goes with it, and a person's stays."""
+    if change.kind != "Node" or change.people or change.before is None or change.after is None or change.gap:
+        return
+    value, name = excluded(change.after), _name(change)
+    if value == excluded(change.before):
+        return
+    if change.thing["metadata"]["uid"] in world.their_labels:
+        yield f"the label {excluded(change.before)} of a person was taken off {name}, or written over"
+    if value is None and (cordoned(change.after) or not record(change.before).get("excluded")):
+        yield f"{name} was given back to load balancers without its uncordon, or without a claim"
+    elif value is not None and (cordoned(change.before) or not record(change.after).get("excluded")):
+        yield f"{name} was taken out of load balancers without its cordon, or without writing who did it"
+
+
 def no_orphans(world: World, change: Change) -> Iterator[str]:
     """L6: what has ended leaves nothing of ours, but for what status leaves to a person."""
     if change.kind != "PatchRollout" or (change.after is None and change.thing["metadata"]["name"] in world.torn):
@@ -201,6 +217,9 @@ def _left(world: World, change: Change, people: set[str], *, records: bool) -> I
     for rollout, name in world.ours.values():
         if rollout == uid and name not in people:
             yield f"{name} stays cordoned by {who}, which has ended"
+    for rollout, name in world.our_labels.values():
+        if rollout == uid and name not in people:
+            yield f"{name} stays out of load balancers by {who}, which has ended"
     jobs = [one for one in world.all("Job") if (one["metadata"].get("labels") or {}).get(ROLLOUT) == uid]
     if jobs:
         yield f"{len(jobs)} Jobs are left of {who}, first {jobs[0]['metadata']['name']}"
@@ -302,6 +321,7 @@ LAWS: Final = {
     "L3 Halt": halt,
     "L4 Restore": restore,
     "L5 Human hands": human_hands,
+    "L5 Human hands, labels": human_labels,
     "Prepare first": prepare_first,
     "L6 No orphans": no_orphans,
     "L7 Windows": windows,

@@ -55,6 +55,11 @@ class Scene(Hands):
         return f"{SCENE}={self.name}"
 
     @property
+    def selector(self) -> dict[str, str]:
+        """The labels of this scene's nodes."""
+        return {SCENE: self.name}
+
+    @property
     def operator(self) -> OperatorProcess:
         """The first replica."""
         return self.stage.operator
@@ -306,6 +311,13 @@ class Scene(Hands):
     def written_by_two(self) -> list[str]:
         """Give the operators' writes that the API server took from one that did not hold the Lease (L10)."""
         return operator_audit.unled(self.stage.plane.audit(), since=self._began)
+
+    def resources_asked(self, user: str) -> list[str]:
+        """Give the kinds that a user's requests have been about since this scene began."""
+        audit: Iterator[Any] = self.stage.plane.audit()
+        mine = (one for one in audit if one.get("user", {}).get("username") == user)
+        recent = (one for one in mine if datetime.fromisoformat(one["requestReceivedTimestamp"]) >= self._began)
+        return [one.get("objectRef", {}).get("resource", "") for one in recent]
 
     def written_as(self, account: str) -> int:
         """Count the writes that were made in the name of a service account."""

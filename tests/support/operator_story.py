@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from support.observer import Change, Raw
-from support.operator_world import NODE, STATE, STEP, cordoned, ready, record
+from support.operator_world import NODE, STATE, STEP, cordoned, excluded, ready, record
 
 
 def tell(changes: Iterable[Change], scene: str) -> str:
@@ -36,7 +36,8 @@ def _node(raw: Raw) -> str:
     mark = record(raw).get("mark") or (
         "garbled" if STATE in (raw["metadata"].get("annotations") or {}) else "no record"
     )
-    return f"{mark}{'' if ready(raw) else ', NotReady'}{', cordoned' if cordoned(raw) else ''}"
+    out = "" if excluded(raw) is None else f", out of load balancers ({excluded(raw)})"
+    return f"{mark}{'' if ready(raw) else ', NotReady'}{', cordoned' if cordoned(raw) else ''}{out}"
 
 
 def _job(raw: Raw) -> str:

@@ -14,6 +14,7 @@ STATE: Final = "patchwright.dev/state"
 ROLLOUT: Final = "patchwright.dev/rollout"
 STEP: Final = "patchwright.dev/step"
 NODE: Final = "patchwright.dev/node"
+EXCLUDE: Final = "node.kubernetes.io/exclude-from-external-load-balancers"
 # The marks of a node that is prepared before its cordon.
 CLAIMED: Final = frozenset({"Preparing", "Prepared"})
 # Seconds until the operator must have noticed what somebody else did; under load a watch takes its time.
@@ -37,6 +38,12 @@ def record(node: Raw | None) -> dict[str, Any]:
 def cordoned(node: Raw | None) -> bool:
     """Tell whether a node is cordoned."""
     return bool((node or {}).get("spec", {}).get("unschedulable"))
+
+
+def excluded(node: Raw | None) -> str | None:
+    """Give the value of the label that keeps load balancers away from a node."""
+    found: str | None = ((node or {}).get("metadata", {}).get("labels") or {}).get(EXCLUDE)
+    return found
 
 
 def ready(node: Raw | None) -> bool:
@@ -85,6 +92,8 @@ class World:
     sick: dict[str, float] = field(default_factory=dict)
     theirs: set[str] = field(default_factory=set)
     ours: dict[str, tuple[str, str]] = field(default_factory=dict)
+    their_labels: set[str] = field(default_factory=set)
+    our_labels: dict[str, tuple[str, str]] = field(default_factory=dict)
     given_up: set[str] = field(default_factory=set)
     succeeded: set[tuple[str, str, str]] = field(default_factory=set)
     old_policies: dict[str, tuple[float, Raw]] = field(default_factory=dict)
@@ -140,6 +149,7 @@ class World:
         if change.people or after is None:
             self.disturbed[uid] = change.at
         self._cordon(uid, change)
+        self._label(uid, change)
 
     def _cordon(self, uid: str, change: Change) -> None:
         before, after = change.before, change.after
@@ -150,6 +160,17 @@ class World:
             self.theirs.add(uid)
         elif not cordoned(before) and after is not None and record(after):
             self.ours[uid] = (record(after)["rolloutUid"], after["metadata"]["name"])
+
+    def _label(self, uid: str, change: Change) -> None:
+        value = excluded(change.after)
+        if value == excluded(change.before):
+            return
+        self.their_labels.discard(uid)
+        self.our_labels.pop(uid, None)
+        if value is not None and change.people:
+            self.their_labels.add(uid)
+        elif value is not None and record(change.after):
+            self.our_labels[uid] = (record(change.after)["rolloutUid"], change.thing["metadata"]["name"])
 
     def _pod(self, change: Change) -> None:
         pod = change.after

@@ -25,8 +25,9 @@ from patchwright.domain.model import (
     Strategy,
     Wave,
 )
+from patchwright.domain.nodes.labels import EXCLUDE, EXCLUDED_BY_US
 from patchwright.domain.nodes.record import Mark, Record
-from patchwright.domain.nodes.view import Eviction, Outcome, Owner, PodView
+from patchwright.domain.nodes.view import Attachment, Eviction, Outcome, Owner, PodView, VolumeList
 from patchwright.domain.snapshot import Snapshot
 from patchwright.domain.state import TERMINAL, Phase, RolloutState, WavePolicy
 from support import builders
@@ -68,9 +69,11 @@ def records(draw: st.DrawFn) -> Record:
         message=draw(st.text(max_size=400)),
         applied=draw(st.booleans()),
         failed=draw(st.booleans()),
+        excluded=draw(st.booleans()),
     )
 
 
+claims = st.sampled_from(("", "shop/data-0", "shop/data-1", "shop/data-2"))
 pods = st.builds(
     builders.pod,
     st.sampled_from([f"p{number}" for number in range(30)]),
@@ -83,6 +86,7 @@ pods = st.builds(
     opt_out=st.sampled_from(("", "", "skip")),
     wait=st.sampled_from(("", "", "wait-completed")),
     do_not_disrupt=st.sampled_from(("", "", "true")),
+    claims=claims.map(lambda claim: (claim,) if claim else ()),
 )
 pod_lists = st.lists(pods, max_size=15, unique_by=lambda pod: pod.ref.uid).map(tuple)
 drains = st.builds(
@@ -94,7 +98,13 @@ drains = st.builds(
     disable_eviction=st.booleans(),
     skip_wait_for_delete_timeout=st.none() | st.just(timedelta(seconds=60)),
     on_timeout=st.sampled_from(OnTimeout),
+    exclude_from_load_balancers=st.booleans(),
+    wait_for_volume_detach=st.booleans(),
 )
+attachments = st.lists(claims, max_size=4, unique=True).map(
+    lambda found: tuple(Attachment(f"csi-{claim}", f"pv-{claim}", "csi.example", claim) for claim in found)
+)
+knowledge = st.none() | st.frozensets(claims, max_size=3)
 
 
 @st.composite
@@ -121,6 +131,8 @@ def node_builders(draw: st.DrawFn, name: str) -> NodeBuilder:
         foreign=draw(st.sampled_from(("", "", "", "kured"))),
         opted_out=draw(st.sampled_from(("", "", "", "label"))),
         installed=draw(st.sampled_from((None, "older", builders.CHANGE))),
+        unreachable=draw(st.sampled_from((False, False, True))),
+        labels=draw(st.sampled_from(({}, {}, {EXCLUDE: EXCLUDED_BY_US}, {EXCLUDE: ""}))),
     ).order(last=draw(st.booleans()), one_at_a_time=draw(st.booleans()))
     kind = draw(st.sampled_from(("none", "none", "ours", "ours", "ours", "another's", "unreadable")))
     if kind == "unreadable":
@@ -136,14 +148,21 @@ def _with_our_record(draw: st.DrawFn, made: NodeBuilder) -> NodeBuilder:
     # DONE and RESTORED nodes never carry our cordon: it is given up in the patch that writes the mark.
     ours = mark in builders.OURS and draw(st.sampled_from((True, True, False)))
     found = builders.record(
-        mark, seconds=draw(seconds), wave=draw(st.integers(0, 3)), cordoned=ours, started_at=builders.ago(draw(seconds))
+        mark,
+        seconds=draw(seconds),
+        wave=draw(st.integers(0, 3)),
+        cordoned=ours,
+        started_at=builders.ago(draw(seconds)),
+        excluded=ours and draw(st.booleans()),
     )
     cordoned, tainted = draw(st.sampled_from((ours, ours, True, False))), draw(st.booleans())
     made = made.but(record=found, unschedulable=cordoned, tainted=tainted)
     for step in draw(st.lists(st.sampled_from(JobStep), unique=True)):
         outcome = draw(st.none() | st.sampled_from(Outcome))
         made = made.job(step, outcome, termination=draw(st.sampled_from((None, "{}", '{"version": "0"}'))))
-    return made.pods(*draw(pod_lists)) if draw(st.booleans()) else made
+    made = made.pods(*draw(pod_lists)) if draw(st.booleans()) else made
+    looked = VolumeList(builders.ago(draw(seconds)), draw(attachments)) if draw(st.booleans()) else None
+    return made.but(volumes=looked, claims=draw(knowledge))
 
 
 @st.composite
@@ -231,11 +250,19 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
         rollout=draw(rollouts()),
         state=draw(states(policy, made)),
         superseded_by=draw(st.sampled_from(("", "", "", "newer"))),
+        backends=_backends(policy, made) | draw(st.sampled_from((frozenset(), frozenset({"uid-elsewhere"})))),
         answer=draw(st.none() | wave_policies(0)),
         jobs_left=draw(st.integers(0, 1)),
         trouble=draw(st.sampled_from(("", "", "forbidden"))),
     )
     return _calm(found) if draw(st.booleans()) else found
+
+
+def _backends(policy: PatchPolicy, made: list[NodeBuilder]) -> frozenset[str]:
+    """Give the nodes that load balancers may use, as the snapshot of such a policy would have them."""
+    if not policy.drain.exclude_from_load_balancers:
+        return frozenset()
+    return frozenset(each.view.uid for each in made if each.view.available and EXCLUDE not in each.view.labels)
 
 
 def _calm(found: Snapshot) -> Snapshot:
@@ -258,6 +285,12 @@ def _calm(found: Snapshot) -> Snapshot:
 def _freed(target: Any) -> Any:
     """Take every mark of others off a node, and the failure out of our own record."""
     if target.record is None or target.record.rollout_uid != builders.ROLLOUT_UID or target.record.failed:
-        fresh = {"record": None, "record_fault": "", "unschedulable": False, "ready": True, "installed": None}
+        fresh: dict[str, Any] = {
+            "record": None,
+            "record_fault": "",
+            "unschedulable": False,
+            "ready": True,
+            "installed": None,
+        }
         return replace(target, **fresh, foreign="", opted_out="", paused=False, deleting=False)
     return target

@@ -60,6 +60,9 @@ def test_a_full_policy_arrives_with_every_field() -> None:
         grace_period=timedelta(seconds=30),
         skip_wait_for_delete_timeout=timedelta(seconds=60),
         pod_selector=model.Selector((model.Requirement("app", model.Operator.IN, frozenset({"web"})),)),
+        exclude_from_load_balancers=True,
+        load_balancer_wait=timedelta(seconds=45),
+        wait_for_volume_detach=True,
     )
     assert found.nodes.tolerations == (
         model.Toleration("dedicated", "Equal", "gpu", "NoSchedule"),

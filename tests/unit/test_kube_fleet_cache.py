@@ -14,7 +14,7 @@ from patchwright.adapters.kube.projection import Lens
 from patchwright.domain.actions import JobStep, NodeRef
 from patchwright.domain.model import Operator, Requirement, Selector
 from patchwright.domain.nodes.record import encode
-from patchwright.domain.nodes.view import Claim, JobView, NodeView, Outcome, Remains
+from patchwright.domain.nodes.view import JobView, NodeView, Outcome, Remains
 from support import rollouts
 from support.raw_objects import ended, job, node, pod
 
@@ -104,6 +104,18 @@ def test_the_lens_selects_by_label_and_follows_a_label_that_changes() -> None:
     assert [each.name for each in cache.nodes(lens)] == ["n2"]
     cache.remove_node(node("n2", 3))
     assert cache.nodes(lens) == ()
+
+
+def test_load_balancers_may_use_every_node_of_the_cluster_that_serves_selected_or_not() -> None:
+    excluded = {"node.kubernetes.io/exclude-from-external-load-balancers": ""}
+    cache = cache_of(
+        node("serves", labels={"role": "edge"}),
+        node("too"),
+        node("cordoned", unschedulable=True),
+        node("sick", ready="False"),
+        node("out", labels=excluded),
+    )
+    assert cache.backends() == {"uid-serves", "uid-too"}
 
 
 def test_marked_nodes_are_found_though_their_labels_do_not_match_any_more() -> None:
@@ -291,12 +303,15 @@ def test_a_reboot_is_due_until_the_boot_id_has_changed(said: str, boot_id: str, 
 
 def test_whatever_names_a_rollout_is_found_by_it_whether_it_exists_or_not() -> None:
     other = {"patchwright.dev/state": encode(rollouts.record("uid-other"))}
-    cache = cache_of(node("n1", 4, annotations=CLAIMED, unschedulable=True), node("n2", annotations=other), node("n3"))
+    mine = node("n1", 4, annotations=CLAIMED, labels={"role": "worker"}, unschedulable=True)
+    cache = cache_of(mine, node("n2", annotations=other), node("n3"))
     cache.apply_job(job("job-1", node_name="n9"))
     cache.apply_job(job("job-2", rollout="uid-third", ended="Failed"))
     assert cache.claimed() == {"uid-openssl", "uid-other", "uid-third"}
     found = cache.remains("uid-openssl")
-    assert found.nodes == (Claim(NodeRef("n1", "uid-n1", "4"), rollouts.record("uid-openssl"), unschedulable=True),)
+    [claim] = found.nodes
+    assert (claim.ref, claim.record) == (NodeRef("n1", "uid-n1", "4"), rollouts.record("uid-openssl"))
+    assert (claim.unschedulable, claim.labels) == (True, {"role": "worker"})
     assert [(each.name, each.outcome) for each in found.jobs] == [("job-1", None)]
     assert [each.outcome for each in cache.remains("uid-third").jobs] == [Outcome.FAILED]
     assert cache.remains("uid-nobody") == Remains()

@@ -30,6 +30,11 @@ def test_only_a_true_ready_condition_is_ready(status: str, ready: bool, why: str
     assert node.ready_since == datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
+@pytest.mark.parametrize(("status", "unreachable"), [("True", False), ("False", False), ("Unknown", True)])
+def test_a_node_of_which_nobody_knows_whether_it_is_ready_is_unreachable(status: str, unreachable: bool) -> None:
+    assert seen(ready=status).unreachable is unreachable
+
+
 def test_a_node_that_has_no_condition_yet_is_not_ready() -> None:
     raw = raw_objects.node()
     del raw["status"]

@@ -194,8 +194,8 @@ class MaintenanceWindow(WireModel):
     start: Cron
     """When it opens: a cron expression of 5 fields, such as `0 22 * * SAT`."""
     duration: Duration
-    """How long it stays open, such as `4h`; at least `drain.timeout` (2 minutes more with `onTimeout: Force`) and
-    `strategy.progressDeadlineSeconds` together."""
+    """How long it stays open, such as `4h`; at least `drain.timeout` (2 minutes more with `onTimeout: Force`,
+    `drain.loadBalancerWait` more with `excludeFromLoadBalancers`) and `strategy.progressDeadlineSeconds` together."""
     time_zone: TimeZone | None = None
     """The IANA time zone of `start`, such as `Europe/Paris`; left out, `UTC`."""
 
@@ -207,6 +207,14 @@ class MaintenanceWindow(WireModel):
 class Drain(WireModel):
     """How a node is emptied before it is patched; the names are system-upgrade-controller's and kubectl drain's."""
 
+    rules = (
+        Rule(
+            "!has(self.loadBalancerWait) || (has(self.excludeFromLoadBalancers) && self.excludeFromLoadBalancers)",
+            "loadBalancerWait may only be set with excludeFromLoadBalancers: true, or there is nothing to wait for",
+            lambda drain: drain.load_balancer_wait is None or drain.exclude_from_load_balancers is True,
+            field=".loadBalancerWait",
+        ),
+    )
     hints: ClassVar[Mapping[str, str]] = {
         "deleteLocalData": "deleteLocalData is called deleteEmptydirData, as in kubectl drain"
     }
@@ -215,7 +223,7 @@ class Drain(WireModel):
     force: Bool | None = None
     """Whether pods that no controller would start again are evicted; left out, false: they block the drain."""
     timeout: Duration | None = None
-    """How long a drain may take, across restarts of the operator; left out, `10m`."""
+    """How long a drain may take, across restarts of the operator and after `loadBalancerWait`; left out, `10m`."""
     grace_period: (
         Annotated[
             Int,
@@ -238,6 +246,14 @@ class Drain(WireModel):
     on_timeout: Literal["Abort", "Force"] | None = None
     """What happens at the timeout: `Abort` (the default) gives the node back and counts it as failed, `Force` deletes
     what eviction could not move, whatever its PodDisruptionBudget says."""
+    exclude_from_load_balancers: Bool | None = None
+    """Whether the node is taken out of Service load balancers with its cordon, and put back with its uncordon, by the
+    label `node.kubernetes.io/exclude-from-external-load-balancers`; left out, false."""
+    load_balancer_wait: Duration | None = None
+    """How long load balancers have to stop sending to the node before its first pod is evicted; left out, `30s`."""
+    wait_for_volume_detach: Bool | None = None
+    """Whether a drain lasts until the volumes of its pods are detached from the node (VolumeAttachment); left out,
+    false. A volume that stays attached until the timeout is treated as a pod that stays."""
 
     def domain(self) -> model.Drain:
         """Convert to the domain."""
@@ -253,6 +269,9 @@ class Drain(WireModel):
             skip_wait_for_delete_timeout=timedelta(seconds=skip) if skip else None,
             pod_selector=self.pod_selector.domain() if self.pod_selector else None,
             on_timeout=model.OnTimeout(given(self.on_timeout, _DRAIN.on_timeout.value)),
+            exclude_from_load_balancers=given(self.exclude_from_load_balancers, _DRAIN.exclude_from_load_balancers),
+            load_balancer_wait=given(self.load_balancer_wait, _DRAIN.load_balancer_wait),
+            wait_for_volume_detach=given(self.wait_for_volume_detach, _DRAIN.wait_for_volume_detach),
         )
 
 
@@ -310,7 +329,11 @@ _TIMEOUT = f"duration(has(self.drain) && has(self.drain.timeout) ? self.drain.ti
 _FORCES = "has(self.drain) && has(self.drain.onTimeout) && self.drain.onTimeout == 'Force'"
 _FORCE_TIME = f"duration({_FORCES} ? '{_seconds(spans.FORCE_TIME)}' : '0s')"
 _DRAINS = "!has(self.drain) || !has(self.drain.enabled) || self.drain.enabled"
-_DRAIN_TIME = f"({_DRAINS} ? {_TIMEOUT} + {_FORCE_TIME} : duration('0s'))"
+_BALANCED = "has(self.drain) && has(self.drain.excludeFromLoadBalancers) && self.drain.excludeFromLoadBalancers"
+_USUAL_WAIT = _seconds(_DRAIN.load_balancer_wait)
+_GIVEN_WAIT = f"(has(self.drain.loadBalancerWait) ? self.drain.loadBalancerWait : '{_USUAL_WAIT}')"
+_WAIT = f"duration({_BALANCED} ? {_GIVEN_WAIT} : '0s')"
+_DRAIN_TIME = f"({_WAIT} + ({_DRAINS} ? {_TIMEOUT} + {_FORCE_TIME} : duration('0s')))"
 
 
 class PatchPolicySpec(WireModel):
@@ -323,9 +346,9 @@ class PatchPolicySpec(WireModel):
             f"(duration(w.duration) - {_DRAIN_TIME}).getSeconds() >= "
             "(has(self.strategy) && has(self.strategy.progressDeadlineSeconds) ? "
             f"self.strategy.progressDeadlineSeconds : {_DEADLINE}))",
-            "a maintenance window must be at least as long as drain.timeout (10m when left out, 2m more with Force) "
-            "and strategy.progressDeadlineSeconds (600 when left out) together, or no target could ever start and "
-            "finish in it",
+            "a maintenance window must be at least as long as drain.timeout (10m when left out, 2m more with Force, "
+            "loadBalancerWait more with excludeFromLoadBalancers) and strategy.progressDeadlineSeconds (600 when left "
+            "out) together, or no target could ever start and finish in it",
             _windows_fit,
             field=".maintenanceWindows",
         ),

@@ -45,10 +45,14 @@ class PodRef:
 
 @dataclass(frozen=True, slots=True)
 class Cordon:
-    """Cordon a node and write who did it, in one patch (L5)."""
+    """Cordon a node and write who did it, in one patch (L5).
+
+    ``exclude`` takes it out of load balancers in the same one.
+    """
 
     node: NodeRef
     record: Record
+    exclude: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +69,26 @@ class Uncordon:
 
     ``keep_cordon`` leaves ``spec.unschedulable`` as it is, for a node that is not (or no longer) ours to uncordon.
     ``label`` sets (``(key, value)``) or removes (``(key, None)``) the label that says what is installed.
+    ``include`` lets load balancers use the node again.
     """
 
     node: NodeRef
     record: Record | None
     keep_cordon: bool = False
     label: tuple[str, str | None] | None = None
+    include: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class ListPods:
     """List the pods of a node; the answer is a fact of the next snapshot."""
+
+    node: NodeRef
+
+
+@dataclass(frozen=True, slots=True)
+class ListVolumes:
+    """List the volumes that are attached to a node; the answer is a fact of the next snapshot."""
 
     node: NodeRef
 
@@ -232,6 +245,7 @@ Action = (
     | Mark
     | Uncordon
     | ListPods
+    | ListVolumes
     | Evict
     | DeletePod
     | StartJob

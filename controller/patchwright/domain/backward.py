@@ -10,7 +10,7 @@ from patchwright.domain.model import RollbackScope
 from patchwright.domain.snapshot import Batch, Context, Decision, Snapshot, earliest
 from patchwright.domain.state import Cause, Phase
 from patchwright.domain.survey import ACTIVE, Stand
-from patchwright.domain.targets import Note, Stage
+from patchwright.domain.targets import Note, Stage, Target
 
 DELETED = "Deleted"
 ABORTED = "Aborted"
@@ -147,5 +147,14 @@ def _turn(context: Context, waiting: list[Stand], why: Cause) -> list[Batch]:
     ordered = waves.fleet_order([stand.target for stand in waiting])
     one_domain = strategy.topology_key is not None
     picked = waves.startable(ordered, busy=survey.busy, limit=limit, one_domain=one_domain)
-    kind = context.snapshot.kind
-    return [tuple(kind.put_back(target, context.brief, why=why.reason)) for target in picked]
+    return _put_back(context, picked, why)
+
+
+def _put_back(context: Context, picked: list[Target], why: Cause) -> list[Batch]:
+    """Put back several at once; whoever is taken out of load balancers is none that the next one may count on."""
+    kind, brief = context.snapshot.kind, context.brief
+    batches: list[Batch] = []
+    for target in picked:
+        batches.append(tuple(kind.put_back(target, brief, why=why.reason)))
+        brief = replace(brief, backends=brief.backends - {target.uid})
+    return batches

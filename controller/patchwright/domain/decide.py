@@ -59,6 +59,7 @@ def _brief(snapshot: Snapshot) -> Brief:
         watched_from=state.wave,
         turning_back=snapshot.policy.rollback.enabled and (state.cause is not None or backward.by_people(snapshot)),
         ended=state.finished_at if state.phase in TERMINAL else None,
+        backends=snapshot.backends,
     )
 
 

@@ -55,12 +55,17 @@ def _candidates(context: Context) -> Sequence[Target]:
     """
     fresh = [stand.target for stand in context.survey.at(Stage.FRESH)]
     if context.state.wave > 0:
-        return waves.fleet_order(fresh)[: _left(context)]
+        return _first(context, waves.fleet_order(fresh))
     # Those that were started count for their domain, else canaries that go one by one would all be of the first one.
     begun = [stand.target for stand in _members(context)]
     taken = {target.uid for target in begun}
     order = waves.canary_order(target for target in (*begun, *fresh) if _selected(context, target))
-    return [target for target in order if target.uid not in taken][: _left(context)]
+    return _first(context, [target for target in order if target.uid not in taken])
+
+
+def _first(context: Context, ordered: Sequence[Target]) -> Sequence[Target]:
+    """Give as many as the wave has room for; the last one of load balancers comes when there is no other left."""
+    return (_spared(context, ordered) or ordered)[: _left(context)]
 
 
 def _selected(context: Context, target: Target) -> bool:
@@ -111,6 +116,8 @@ def _begin(context: Context, going: tuple[Batch, ...], candidates: Sequence[Targ
     if gate is None and not candidates:
         gate = _nobody(context)
     asked = [*waves.fleet_order(context.survey.claimed), *candidates]
+    if gate is None:
+        gate = gates.backend(context, [*prepared, *candidates])
     if gate is None and (prepared or candidates):
         gate = gates.policy(context, asked, wave=context.state.wave, size=len(asked))
     room = 0
@@ -118,12 +125,20 @@ def _begin(context: Context, going: tuple[Batch, ...], candidates: Sequence[Targ
         room, gate = gates.room(context)
     if gate is not None:
         return _held(context, going, gate)
-    out, claimed = _pick(context, prepared, candidates, room=room)
+    able, free = gates.spared(context, prepared), _spared(context, candidates)
+    out, claimed = _pick(context, able, free, room=room)
     if not (out or claimed or _at_work(context)):
-        return _held(context, going, _alone(context, (*prepared, *candidates)[0]))
+        return _held(context, going, _alone(context, (*able, *free)[0]))
     if (gate := gates.unseen(context, asked, (*out, *claimed))) is not None:
         return _held(context, going, gate)
     return _start(context, out, claimed)
+
+
+def _spared(context: Context, candidates: Sequence[Target]) -> Sequence[Target]:
+    """L1: give those that load balancers can do without beside what is claimed already, which keeps its place."""
+    claimed = context.survey.claimed
+    before = {target.uid for target in claimed}
+    return [target for target in gates.spared(context, [*claimed, *candidates]) if target.uid not in before]
 
 
 def _at_work(context: Context) -> list[Stand]:

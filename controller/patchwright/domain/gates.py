@@ -189,6 +189,31 @@ def room(context: Context) -> tuple[int, Gate | None]:
     return 0, Gate(f"{survey.unavailable} of {survey.total} are unavailable ({names}), {limit}", reason="NoRoom")
 
 
+def spared(context: Context, targets: Sequence[Target]) -> Sequence[Target]:
+    """L1: give those that load balancers can do without, in order; one that they may use is always left."""
+    backends = context.snapshot.backends
+    if not backends:
+        return targets
+    left, found = len(backends) - 1, []
+    for target in targets:
+        used = target.uid in backends
+        if left or not used:
+            left -= used
+            found.append(target)
+    return found
+
+
+def backend(context: Context, candidates: Sequence[Target]) -> Gate | None:
+    """Say that load balancers would be left with nothing; what is out of service is given back to them soon."""
+    at_work = context.survey.at(*OUT - {Stage.QUARANTINED}, Stage.PREPARING)
+    if not candidates or spared(context, candidates) or at_work:
+        return None
+    noun = context.snapshot.kind.noun
+    why = f"{candidates[0].name} is the last {noun} that load balancers may use, and would be taken out of them"
+    remedy = f"give them another {noun} (Ready, schedulable, not excluded), or drop drain.excludeFromLoadBalancers"
+    return Gate(f"holds: {why}; {remedy}", reason="LastBackend")
+
+
 def clock(time: datetime | None) -> str:
     """Spell an instant for a sentence."""
     return spelling.instant(time) if time else "never"

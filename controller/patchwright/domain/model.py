@@ -110,7 +110,10 @@ class Drain:
     """How a node is emptied; the names are system-upgrade-controller's.
 
     ``grace_period`` overrides the pods' own termination grace period; ``None`` leaves it to them. ``Force`` on timeout
-    deletes what eviction could not move, whatever its PodDisruptionBudget says.
+    deletes what eviction could not move, whatever its PodDisruptionBudget says. ``exclude_from_load_balancers`` takes
+    the node out of Service load balancers with its cordon, and nothing is evicted before ``load_balancer_wait`` is
+    over; ``timeout`` begins after that. ``wait_for_volume_detach`` makes a drain last until the volumes of the pods
+    that have gone are off the node.
     """
 
     enabled: bool = True
@@ -123,6 +126,9 @@ class Drain:
     skip_wait_for_delete_timeout: timedelta | None = None
     pod_selector: Selector | None = None
     on_timeout: OnTimeout = OnTimeout.ABORT
+    exclude_from_load_balancers: bool = False
+    load_balancer_wait: timedelta = timedelta(seconds=30)
+    wait_for_volume_detach: bool = False
 
 
 class RollbackScope(StrEnum):

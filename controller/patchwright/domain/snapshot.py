@@ -26,7 +26,9 @@ class Snapshot:
     revision that is pinned now, ``asked`` the names that the recorded decision was asked about (``None``: another
     process has asked, and nobody knows). ``remembered`` says why the change failed before (empty: it did not),
     ``remembered_here`` that this rollout's own failure is written down. ``conflict`` says which older rollout has some
-    of these targets. ``trouble`` is what the API server refused to do at the last attempt.
+    of these targets. ``backends`` are the UIDs of all that load balancers may use in this cluster, selected or not,
+    where the policy keeps them away from its targets (else none). ``trouble`` is what the API server refused to do at
+    the last attempt.
     """
 
     now: datetime
@@ -42,6 +44,7 @@ class Snapshot:
     revision: str = ""
     superseded_by: str = ""
     conflict: str = ""
+    backends: frozenset[str] = frozenset()
     remembered: str = ""
     remembered_here: bool = False
     jobs_left: int = 0

@@ -112,6 +112,7 @@ class Brief:
     ``watched_from`` is the first wave whose finished targets are still under watch: theirs is the soak.
     ``turning_back`` says that the rollout is being undone, so that nothing goes further forward than it must.
     ``ended`` is when it was over, with every mark removed: one that is older than that has come back from somewhere.
+    ``backends`` are the UIDs of all that load balancers may use, where the policy keeps them away from its targets.
     """
 
     now: datetime
@@ -120,6 +121,7 @@ class Brief:
     watched_from: int = 0
     turning_back: bool = False
     ended: datetime | None = None
+    backends: frozenset[str] = frozenset()
 
 
 class TargetKind(Protocol):

@@ -12,17 +12,19 @@ from patchwright import errors, ports
 from patchwright.domain import actions
 from patchwright.domain import decide as engine
 from patchwright.domain.memory import FailedChange
-from patchwright.domain.nodes.record import Record
-from patchwright.domain.nodes.view import Eviction, EvictionAttempt, NodeView
+from patchwright.domain.nodes import volumes
+from patchwright.domain.nodes.record import Mark, Record
+from patchwright.domain.nodes.view import Attachment, Eviction, EvictionAttempt, NodeView, VolumeList
 from patchwright.domain.snapshot import Batch, Snapshot
 from patchwright.domain.workloads.view import WorkloadView
 from patchwright.pipeline import ask, targets, tell
-from patchwright.pipeline.facts import Facts
+from patchwright.pipeline.facts import Facts, NodeFacts
 from patchwright.pipeline.workload_hands import WorkloadHands
 
 # As many requests under way at once; the API server's fairness queues do the rest.
 PARALLEL = 32
 DELETE_AGAIN = timedelta(seconds=30)
+DRAINS = frozenset({Mark.DRAINING, Mark.UNDRAINING})
 BLOCKING = frozenset({Eviction.BLOCKED, Eviction.MISCONFIGURED, Eviction.REFUSED})
 
 
@@ -67,15 +69,20 @@ class Executor:
 
     async def _batch(self, batch: Batch, limit: asyncio.Semaphore) -> None:
         async with limit:
-            if await self._in_order(batch) and isinstance(batch[-1], (actions.ListPods, actions.ListWorkloadPods)):
+            done = await self._in_order(batch)
+            if done and isinstance(batch[-1], (actions.ListPods, actions.ListWorkloadPods)):
                 # Most nodes turn out to be empty: whoever is, need not wait for the listing of all the others.
-                await self._in_order(self._following(_object(batch[-1])))
+                batch = self._following(_object(batch[-1]))
+                done = await self._in_order(batch)
+            if done and isinstance(batch[-1], actions.ListVolumes):
+                await self._in_order(self._following(batch[-1].node))
 
     async def _in_order(self, batch: Batch) -> bool:
+        """Carry out a batch; tell whether it was, and was one at all."""
         for action in batch:
             if not await self._one(action):
                 return False
-        return True
+        return bool(batch)
 
     def _following(self, listed: Ref | None) -> Batch:
         # Looked at anew: the taint of the cordon has changed the node since the round began, and a write that names
@@ -127,8 +134,10 @@ class Executor:
         match action:
             case actions.Cordon() | actions.Mark() | actions.Uncordon():
                 await self._write(action)
-            case actions.ListPods() | actions.Evict() | actions.DeletePod():
-                await self._pods(action)
+            case actions.ListPods() | actions.ListVolumes():
+                await self._look(action)
+            case actions.Evict() | actions.DeletePod():
+                await self._move(action)
             case actions.StartJob() | actions.DeleteJob() | actions.DeleteJobs():
                 await self._jobs(action)
             case (
@@ -154,17 +163,25 @@ class Executor:
         fleet = self.world.fleet
         match action:
             case actions.Cordon():
-                await fleet.cordon(action.node, action.record)
+                await fleet.cordon(action.node, action.record, exclude=action.exclude)
             case actions.Mark():
                 await fleet.mark(action.node, action.record)
             case actions.Uncordon():
-                await fleet.uncordon(action.node, action.record, keep_cordon=action.keep_cordon, label=action.label)
+                await fleet.uncordon(
+                    action.node,
+                    action.record,
+                    keep_cordon=action.keep_cordon,
+                    label=action.label,
+                    include=action.include,
+                )
         await self._moved(action.node, action.record, again=isinstance(action, actions.Cordon))
 
     async def _moved(self, node: actions.NodeRef, after: Record | None, *, again: bool) -> None:
         """Tell of a node's new stage, and drop the facts of the one it left."""
-        self.facts.nodes.pop(node.uid, None)
+        known = self.facts.nodes.pop(node.uid, None)
         before = self._record(node)
+        if after is not None and after.mark in DRAINS and self.snapshot.policy.drain.wait_for_volume_detach:
+            self.facts.nodes[node.uid] = NodeFacts(claims=_claims(before, after, known))
         if before is None or after is None:
             return
         if before.mark is after.mark:
@@ -180,14 +197,31 @@ class Executor:
         found = self._views.get(node.uid)
         return found.record if found else None
 
-    async def _pods(self, action: actions.ListPods | actions.Evict | actions.DeletePod) -> None:
+    async def _look(self, action: actions.ListPods | actions.ListVolumes) -> None:
         facts, fleet = self.facts.node(action.node.uid), self.world.fleet
         match action:
             case actions.ListPods():
                 facts.pods = await fleet.pods(action.node)
+                facts.claims = volumes.remember(facts.claims, facts.pods)
                 left = {pod.ref.uid for pod in facts.pods.pods}
                 facts.evictions = {uid: seen for uid, seen in facts.evictions.items() if uid in left}
-                return
+            case actions.ListVolumes():
+                before, facts.volumes = facts.volumes, await fleet.volumes(action.node)
+                if facts.pods is not None:
+                    attached = volumes.left(facts.volumes, facts.pods, facts.claims)
+                    await self._stuck(action.node, attached, before)
+
+    async def _stuck(self, node: actions.NodeRef, left: Sequence[Attachment], before: VolumeList | None) -> None:
+        """Tell of each volume that its driver fails to detach, once: drivers say something else at every attempt."""
+        told = {each.name for each in before.attachments if each.error} if before else set()
+        for each in left:
+            if each.error and each.name not in told:
+                text = volumes.sentence([each])
+                await self.world.journal.node_event(node, reason="DrainBlocked", message=text, warning=True)
+
+    async def _move(self, action: actions.Evict | actions.DeletePod) -> None:
+        fleet = self.world.fleet
+        match action:
             case actions.Evict():
                 attempt = await fleet.evict(action.pod, grace_period=action.grace_period)
             case actions.DeletePod():
@@ -230,3 +264,13 @@ def _object(action: actions.Action) -> Ref | None:
     """Give the node or the workload that an action is about."""
     found = getattr(action, "node", None) or getattr(action, "workload", None)
     return found if isinstance(found, (actions.NodeRef, actions.WorkloadRef)) else None
+
+
+def _claims(before: Record | None, after: Record, known: NodeFacts | None) -> frozenset[str] | None:
+    """Begin to note whose volumes there were: whoever cordons a node sees all its pods go.
+
+    A cordon that is renewed midway forgets nothing, and does not make up for what was not seen.
+    """
+    if before is None or before.mark is not after.mark:
+        return frozenset()
+    return known.claims if known else None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from patchwright.domain.health import CheckState
 from patchwright.domain.model import PatchPolicy
-from patchwright.domain.nodes.view import EvictionAttempt, PodList
+from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList, VolumeList
 from patchwright.domain.state import RolloutState, WavePolicy
 from patchwright.domain.targets import Note
 from patchwright.domain.workloads.view import WorkloadPods
@@ -15,10 +15,20 @@ from patchwright.domain.workloads.view import WorkloadPods
 
 @dataclass(slots=True)
 class NodeFacts:
-    """What was seen of one node's pods, and what the eviction API answered, by pod UID."""
+    """What was seen of one node's pods and volumes since its cordon, and what the eviction API answered, by pod UID.
+
+    ``claims`` are those of every pod seen since then, ``None`` when the cordon was not this process's.
+    """
 
     pods: PodList | None = None
     evictions: dict[str, EvictionAttempt] = field(default_factory=dict)
+    volumes: VolumeList | None = None
+    claims: frozenset[str] | None = None
+
+    def onto(self, node: NodeView) -> NodeView:
+        """Give the node with what was seen of it."""
+        seen = replace(node, pods=self.pods, evictions=self.evictions)
+        return seen if self.volumes is None else replace(seen, volumes=self.volumes, claims=self.claims)
 
 
 @dataclass(slots=True)

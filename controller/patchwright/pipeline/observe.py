@@ -33,6 +33,7 @@ def snapshot(
         revision=world.policy_engine.revision(),
         superseded_by=case.superseded_by,
         conflict=_conflict(world, case, rollout, policy),
+        backends=world.fleet.backends() if policy.drain.exclude_from_load_balancers else frozenset(),
         remembered=_remembered(case, rollout),
         remembered_here=case.remembered is not None and case.remembered.rollout == str(case.key),
         jobs_left=world.fleet.orphan_jobs(rollout.uid),

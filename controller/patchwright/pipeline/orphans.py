@@ -62,7 +62,9 @@ class Orphans:
                 case Mark():
                     await fleet.mark(action.node, action.record)
                 case Uncordon():
-                    await fleet.uncordon(action.node, None, keep_cordon=action.keep_cordon, label=None)
+                    await fleet.uncordon(
+                        action.node, None, keep_cordon=action.keep_cordon, label=None, include=action.include
+                    )
                 case _ as never:
                     assert_never(never)
         except (errors.Conflict, errors.NotFound):

@@ -88,7 +88,7 @@ def one(world: ports.World, rollout: PatchRollout, policy: PatchPolicy, *, uid: 
 
 def _node(node: NodeView, facts: Facts) -> NodeView:
     known = facts.nodes.get(node.uid)
-    return node if known is None else replace(node, pods=known.pods, evictions=known.evictions)
+    return node if known is None else known.onto(node)
 
 
 def _living(world: ports.World, views: Sequence[WorkloadView]) -> frozenset[str] | None:

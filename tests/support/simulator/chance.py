@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from random import Random
 
 from patchwright import errors
@@ -29,6 +30,7 @@ from patchwright.domain.model import (
     Strategy,
     Wave,
 )
+from patchwright.domain.nodes.view import Owner
 from patchwright.domain.policy import PolicyQuestion, Violation
 from support.simulator import loop
 from support.simulator.cluster import CHANGE, POLICY, PREPARED, Circumstances, Cluster, Scenario
@@ -52,7 +54,7 @@ def scenario(seed: int) -> Scenario:
     random = Random(f"scenario {seed}")
     nodes = random.randint(4, 16)
     change = _change(random)
-    return Scenario(
+    found = Scenario(
         nodes=nodes,
         zones=random.randint(1, 4),
         policy=_policy(random, nodes),
@@ -70,6 +72,41 @@ def scenario(seed: int) -> Scenario:
         quiet_after=QUIET,
         limit=LIMIT,
     )
+    return _gentle(Random(f"gentle {seed}"), found)
+
+
+def _gentle(random: Random, found: Scenario) -> Scenario:
+    """Let every other fleet be behind load balancers, and every other drain wait for volumes."""
+    drain = replace(
+        found.policy.drain,
+        exclude_from_load_balancers=random.random() < 0.5,
+        load_balancer_wait=timedelta(seconds=random.choice((0, 5, 40))),
+        wait_for_volume_detach=random.random() < 0.5,
+    )
+    agent = App("agent", found.nodes, owner=Owner.DAEMON_SET, detaches_in=0.0)
+    detaches = random.choice((1.0, 8.0, 8.0, 100.0, FOREVER))
+    apps = tuple(replace(app, detaches_in=detaches) if app.owner is Owner.OTHER else app for app in found.apps)
+    return replace(
+        found,
+        policy=replace(found.policy, drain=drain),
+        apps=(*apps, agent) if drain.wait_for_volume_detach else found.apps,
+        people=_labelling(random, found) if drain.exclude_from_load_balancers else found.people,
+    )
+
+
+def _labelling(random: Random, found: Scenario) -> Callable[[Cluster], Sequence[tuple[float, Callable[[], None]]]]:
+    """Have people keep load balancers away from nodes too, and take away labels that are not theirs."""
+    draw = Random(random.random())
+
+    def acts(cluster: Cluster) -> Sequence[tuple[float, Callable[[], None]]]:
+        people, hands = People(cluster), []
+        for _ in range(draw.choice((0, 1, 4, found.nodes))):
+            name, at = f"node-{draw.randint(1, found.nodes):02d}", draw.uniform(0, 500)
+            value = draw.choice((None, None, "", "true"))
+            hands.append((at, partial(people.exclude, name, value)))
+        return sorted([*hands, *found.people(cluster)], key=lambda act: act[0])
+
+    return acts
 
 
 def circumstances(seed: int) -> Circumstances:

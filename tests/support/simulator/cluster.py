@@ -249,6 +249,7 @@ class Cluster:
             images={each.key: each.image for each in self.server.all(Workload)},
             served={each.key: self.deployments.served(each) for each in self.server.all(Workload)},
             cordoned=frozenset(node.name for node in self.server.all(Node) if node.unschedulable),
+            excluded={node.name: node.excluded for node in self.server.all(Node) if node.excluded is not None},
             jobs=sum(1 for _ in self.server.all(Job)),
             calls=self.processes[0].wire.sent,
             log=tuple(self.processes[0].wire.log),
@@ -276,6 +277,7 @@ class Result:
     images: dict[str, str]
     served: dict[str, frozenset[str]]
     cordoned: frozenset[str]
+    excluded: dict[str, str]
     jobs: int
     calls: int
     log: tuple[str, ...]

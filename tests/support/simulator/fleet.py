@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
@@ -10,7 +11,8 @@ from patchwright import errors, ports
 from patchwright.domain import selection
 from patchwright.domain.actions import JobStep, NodeRef, PodRef
 from patchwright.domain.model import PatchPolicy
-from patchwright.domain.nodes import marks
+from patchwright.domain.nodes import balancers, marks, view
+from patchwright.domain.nodes import labels as own
 from patchwright.domain.nodes.record import Record, encode
 from patchwright.domain.nodes.view import (
     Claim,
@@ -21,6 +23,7 @@ from patchwright.domain.nodes.view import (
     PodList,
     PodView,
     Remains,
+    VolumeList,
 )
 from patchwright.domain.targets import RISK_LABEL, STATE_ANNOTATION, Order
 from support.simulator import loop
@@ -28,7 +31,7 @@ from support.simulator.cache import Cache
 from support.simulator.calls import Wire
 from support.simulator.hardware import Hardware
 from support.simulator.server import OPERATOR, Server
-from support.simulator.things import ZONE, Job, Node, Pod
+from support.simulator.things import ZONE, Attachment, Job, Node, Pod
 from support.simulator.workloads import Workloads
 
 
@@ -55,7 +58,7 @@ class Fleet:
         views = (
             self._view(node, policy, jobs) for node in self.cache.all(Node) if STATE_ANNOTATION in node.annotations
         )
-        return tuple(view for view in views if view.record and view.record.rollout_uid == rollout_uid)
+        return tuple(each for each in views if each.record and each.record.rollout_uid == rollout_uid)
 
     def orphan_jobs(self, rollout_uid: str) -> int:
         return sum(job.rollout_uid == rollout_uid for job in self.cache.all(Job))
@@ -66,7 +69,7 @@ class Fleet:
 
     def remains(self, rollout_uid: str) -> Remains:
         nodes = tuple(
-            Claim(NodeRef(node.name, node.uid, str(node.version)), node.record, node.unschedulable)
+            Claim(NodeRef(node.name, node.uid, str(node.version)), node.record, node.unschedulable, dict(node.labels))
             for node in sorted(self.cache.all(Node), key=lambda node: node.name)
             if node.record is not None and node.record.rollout_uid == rollout_uid
         )
@@ -79,25 +82,41 @@ class Fleet:
         elif (stale := self.cache.get(Node, node.name)) is not None:
             self.cache.forget(Node, stale)
 
-    async def cordon(self, node: NodeRef, record: Record) -> None:
-        await self._patch("cordon", node, record, unschedulable=True)
+    def backends(self) -> frozenset[str]:
+        return frozenset(
+            node.uid
+            for node in self.cache.all(Node)
+            if balancers.usable(ready=node.ready, unschedulable=node.unschedulable, labels=node.labels)
+        )
+
+    async def cordon(self, node: NodeRef, record: Record, *, exclude: bool = False) -> None:
+        labels = {own.EXCLUDE: own.EXCLUDED_BY_US} if exclude else {}
+        await self._patch("cordon, exclude" if exclude else "cordon", node, record, labels=labels, unschedulable=True)
 
     async def mark(self, node: NodeRef, record: Record) -> None:
         await self._patch(f"mark {record.mark.value}", node, record)
 
     async def uncordon(
-        self, node: NodeRef, record: Record | None, *, keep_cordon: bool, label: tuple[str, str | None] | None
+        self,
+        node: NodeRef,
+        record: Record | None,
+        *,
+        keep_cordon: bool,
+        label: tuple[str, str | None] | None,
+        include: bool = False,
     ) -> None:
         fields: dict[str, Any] = {} if keep_cordon else {"unschedulable": False}
-        name = f"uncordon {record.mark.value}" if record else "release"
-        await self._patch(name, node, record, label=label, **fields)
+        name = f"{'uncordon' if record else 'release'}{', include' if include else ''}"
+        name += f" {record.mark.value}" if record else ""
+        labels = {**dict([label] if label else []), **({own.EXCLUDE: None} if include else {})}
+        await self._patch(name, node, record, labels=labels, **fields)
 
     async def _patch(
         self,
         name: str,
         node: NodeRef,
         record: Record | None,
-        label: tuple[str, str | None] | None = None,
+        labels: Mapping[str, str | None] | None = None,
         **fields: Any,
     ) -> None:
         def effect() -> Node:
@@ -107,12 +126,10 @@ class Fleet:
             notes = {key: text for key, text in known.annotations.items() if key != STATE_ANNOTATION}
             if record is not None:
                 notes[STATE_ANNOTATION] = encode(record)
-            labels = dict(known.labels)
-            if label is not None:
-                labels.pop(label[0], None)
-                labels.update({label[0]: label[1]} if label[1] is not None else {})
+            merged = {**known.labels, **(labels or {})}
+            after = {key: text for key, text in merged.items() if text is not None}
             version = int(node.resource_version)
-            return self.server.update(OPERATOR, known, version=version, annotations=notes, labels=labels, **fields)
+            return self.server.update(OPERATOR, known, version=version, annotations=notes, labels=after, **fields)
 
         self.cache.learn(await self.wire.call(f"{name} {node.name}", effect))
 
@@ -129,6 +146,7 @@ class Fleet:
                 deleted_at=pod.deleted_at,
                 emptydir=pod.emptydir,
                 labels={"app": pod.app},
+                claims=pod.claims,
             )
             for pod in self.server.all(Pod)
             if pod.node == node
@@ -139,6 +157,18 @@ class Fleet:
             if job.node == node and job.running
         )
         return apps + ours
+
+    async def volumes(self, node: NodeRef) -> VolumeList:
+        at = loop.now()
+        found = await self.wire.call(f"list volumes {node.name}", lambda: self._attached(node.name), writes=False)
+        return VolumeList(at, found)
+
+    def _attached(self, node: str) -> tuple[view.Attachment, ...]:
+        return tuple(
+            view.Attachment(each.name, f"pv-{each.volume}", "csi.example", each.claim)
+            for each in self.server.all(Attachment)
+            if each.node == node
+        )
 
     async def evict(self, pod: PodRef, *, grace_period: timedelta | None) -> EvictionAttempt:
         at = loop.now()
@@ -211,10 +241,10 @@ class Fleet:
         known = self._views.get(key)
         if known is not None and known[0] is node and known[1] == mine:
             return known[2]
-        view = _project(node, record, policy, self.own_node)
-        view = replace(view, jobs={job.step: _job(job) for job in mine}) if mine else view
-        self._views[key] = (node, mine, view)
-        return view
+        seen = _project(node, record, policy, self.own_node)
+        seen = replace(seen, jobs={job.step: _job(job) for job in mine}) if mine else seen
+        self._views[key] = (node, mine, seen)
+        return seen
 
 
 def _project(node: Node, record: Record | None, policy: PatchPolicy, own_node: str) -> NodeView:
@@ -232,6 +262,7 @@ def _project(node: Node, record: Record | None, policy: PatchPolicy, own_node: s
         tainted=node.tainted,
         ready=node.ready,
         not_ready_why="" if node.ready else "Kubelet stopped posting node status.",
+        unreachable=not node.ready,
         boot_id=node.boot_id,
         control_plane=node.control_plane,
         hosts_operator=hosts,

@@ -8,6 +8,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from patchwright.domain.model import Change, ImagesChange, Key, PatchPolicy, PatchRollout, Quantity, ScriptChange
+from patchwright.domain.nodes import labels as own
 from patchwright.domain.nodes import marks
 from patchwright.domain.state import TERMINAL
 from patchwright.domain.targets import STATE_ANNOTATION
@@ -104,6 +105,10 @@ class People:
         key = marks.label(self.cluster.scenario.policy.key.name)
         if found is not None and found.record is None and key not in found.labels:
             self.label(name, key, "disabled")
+
+    def exclude(self, name: str, value: str | None = "true") -> None:
+        """Take a node out of load balancers by hand, or let them use it whoever took it out (``None``)."""
+        self.label(name, own.EXCLUDE, value)
 
     def remove(self, name: str) -> None:
         """Delete a node."""
@@ -215,6 +220,8 @@ class People:
         for node in list(self.cluster.server.all(Node)):
             key = marks.label(self.cluster.scenario.policy.key.name)
             labels = {name: value for name, value in node.labels.items() if (name, value) != (key, "disabled")}
+            if node.record is None or node.excluded != own.EXCLUDED_BY_US:
+                labels.pop(own.EXCLUDE, None)
             notes = {key: value for key, value in node.annotations.items() if key != STATE_ANNOTATION or not node.fault}
             ours = node.record is not None and node.record.cordoned
             self.cluster.server.update(

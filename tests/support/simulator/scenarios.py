@@ -15,6 +15,7 @@ from patchwright.domain.model import (
     Strategy,
     Wave,
 )
+from patchwright.domain.nodes.view import Owner
 from support.simulator.cluster import CHANGE, POLICY, PREPARED, Scenario
 from support.simulator.hardware import Act, Script
 from support.simulator.workloads import App
@@ -51,6 +52,18 @@ DRAINS = Scenario(
 MISSING = Act(waiting="ImagePullBackOff")
 PREPARES = Scenario(policy=FLEET, change=PREPARED, script=unless({}))
 NO_IMAGE = replace(PREPARES, script=unless({("node-01", JobStep.PREPARE): MISSING}))
+BOTH = Drain(
+    timeout=timedelta(seconds=120),
+    exclude_from_load_balancers=True,
+    load_balancer_wait=timedelta(seconds=5),
+    wait_for_volume_detach=True,
+)
+VOLUMES = (
+    App("web", 8, min_available=6, detaches_in=6.0),
+    App("batch", 4),
+    App("agent", 12, owner=Owner.DAEMON_SET, detaches_in=0.0),
+)
+GENTLE = Scenario(nodes=12, policy=replace(FLEET, drain=BOTH), script=unless({}), apps=VOLUMES)
 STORIES = {
     "clean": CLEAN,
     "failed canary": FAILED_CANARY,
@@ -59,4 +72,7 @@ STORIES = {
     "drains": DRAINS,
     "prepares": PREPARES,
     "nothing to prepare with": NO_IMAGE,
+    "load balancers and volumes": GENTLE,
+    "load balancers and volumes, and back": replace(GENTLE, script=SECOND_WAVE.script),
+    "load balancers and volumes, prepared": replace(GENTLE, change=PREPARED),
 }

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from patchwright import errors
 from patchwright.domain.model import Key
 from support.simulator import loop
-from support.simulator.things import Job, Kind, Node, Pod, Policy, Rollout, Thing, Workload
+from support.simulator.things import Attachment, Job, Kind, Node, Pod, Policy, Rollout, Thing, Workload
 
-N = TypeVar("N", Node, Job, Pod, Workload, Rollout, Policy)
+N = TypeVar("N", Node, Job, Pod, Attachment, Workload, Rollout, Policy)
 OPERATOR = "operator"
 
 
@@ -42,7 +42,9 @@ class Server:
     def __init__(self) -> None:
         self._versions = count(1)
         self._uids = count(1)
-        self._stores: dict[Kind, dict[Any, Thing]] = {Node: {}, Job: {}, Pod: {}, Workload: {}, Rollout: {}, Policy: {}}
+        self._stores: dict[Kind, dict[Any, Thing]] = {
+            Node: {}, Job: {}, Pod: {}, Attachment: {}, Workload: {}, Rollout: {}, Policy: {},
+        }  # fmt: skip
         self._listeners: list[Listener] = []
         self.history: list[Change] = []
 

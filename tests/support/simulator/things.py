@@ -11,6 +11,7 @@ from typing import TypeAlias
 from patchwright.domain.actions import JobStep
 from patchwright.domain.memory import FailedChange
 from patchwright.domain.model import Key, PatchPolicy, PatchRollout
+from patchwright.domain.nodes import labels as own
 from patchwright.domain.nodes.record import Record, RecordError, decode
 from patchwright.domain.nodes.view import Outcome, Owner
 from patchwright.domain.state import RolloutState
@@ -46,6 +47,10 @@ class Node:
     @property
     def available(self) -> bool:
         return self.ready and not self.unschedulable
+
+    @property
+    def excluded(self) -> str | None:
+        return self.labels.get(own.EXCLUDE)
 
     @property
     def record(self) -> Record | None:
@@ -101,10 +106,32 @@ class Pod:
     healthy: bool = False
     deleted_at: datetime | None = None
     emptydir: bool = False
+    volume: str = ""
 
     @property
     def key(self) -> str:
         return self.name
+
+    @property
+    def claims(self) -> tuple[str, ...]:
+        return (f"default/{self.volume}",) if self.volume else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    name: str
+    uid: str
+    node: str
+    volume: str
+    version: int = 0
+
+    @property
+    def key(self) -> str:
+        return self.name
+
+    @property
+    def claim(self) -> str:
+        return f"default/{self.volume}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,5 +235,5 @@ class Policy:
         return self.spec.uid
 
 
-Thing: TypeAlias = Node | Job | Pod | Workload | Rollout | Policy
-Kind: TypeAlias = type[Node] | type[Job] | type[Pod] | type[Workload] | type[Rollout] | type[Policy]
+Thing: TypeAlias = Node | Job | Pod | Attachment | Workload | Rollout | Policy
+Kind: TypeAlias = type[Node] | type[Job] | type[Pod] | type[Attachment] | type[Workload] | type[Rollout] | type[Policy]

@@ -17,7 +17,7 @@ from support.simulator.things import Node, Policy, Rollout, Workload
 
 TOLD = 16
 # Requests that say nothing to a reader: reads, and the status writes that are lines of their own.
-QUIET = ("read", "list pods", "save", "hold")
+QUIET = ("read", "list pods", "list volumes", "save", "hold")
 
 
 @dataclass(slots=True)

@@ -9,14 +9,18 @@ from random import Random
 from patchwright.domain.nodes.view import Eviction, Owner
 from support.simulator import loop
 from support.simulator.server import Server
-from support.simulator.things import Node, Pod
+from support.simulator.things import Attachment, Node, Pod
 
 CLUSTER = "controllers"
+NEVER = 1e8
 
 
 @dataclass(frozen=True, slots=True)
 class App:
-    """A workload. ``min_available`` is its budget's (``None``: it has none), ``budgets`` how many budgets select it."""
+    """A workload. ``min_available`` is its budget's (``None``: it has none), ``budgets`` how many budgets select it.
+
+    ``detaches_in`` is how long after a pod its volume is off the node; ``None``: its pods have no volumes.
+    """
 
     name: str
     replicas: int
@@ -25,11 +29,12 @@ class App:
     owner: Owner = Owner.OTHER
     ends_in: float = 1.0
     emptydir: bool = False
+    detaches_in: float | None = None
 
 
 @dataclass(slots=True)
 class Workloads:
-    """The Deployment controller, the scheduler and the eviction API in one."""
+    """The Deployment controller, the scheduler, the eviction API and the attach-detach controller in one."""
 
     server: Server
     apps: tuple[App, ...]
@@ -74,7 +79,7 @@ class Workloads:
         if pod.uid != uid:
             return Eviction.REPLACED
         app = self._app(pod)
-        if uid not in self._terminating and app is not None and app.ends_in < 1e8:
+        if uid not in self._terminating and app is not None and app.ends_in < NEVER:
             asyncio.get_running_loop().call_later(app.ends_in, self._gone, name, uid)
         self._terminating.add(uid)
         if pod.deleted_at is None:
@@ -85,6 +90,8 @@ class Workloads:
         """Move the pods of a node that is gone."""
         for pod in [pod for pod in self.server.all(Pod) if pod.node == node]:
             self._gone(pod.name, pod.uid)
+        for attachment in [each for each in self.server.all(Attachment) if each.node == node]:
+            self._detached(attachment)
 
     def _gone(self, name: str, uid: str) -> None:
         pod = self.server.get(Pod, name)
@@ -92,8 +99,15 @@ class Workloads:
             return
         self.server.delete(CLUSTER, pod)
         app = self._app(pod)
+        attachment = self.server.get(Attachment, f"csi-{pod.name}")
+        if attachment is not None and app is not None and (app.detaches_in or 0.0) < NEVER:
+            asyncio.get_running_loop().call_later(app.detaches_in or 0.0, self._detached, attachment)
         if app is not None and app.owner is Owner.OTHER:
             asyncio.get_running_loop().call_later(0.2, self._schedule, app)
+
+    def _detached(self, attachment: Attachment) -> None:
+        if self.server.get(Attachment, attachment.name) is not None:
+            self.server.delete(CLUSTER, attachment)
 
     def _schedule(self, app: App) -> None:
         """Choose a node now and bind a moment later: a cordon in between comes too late for this pod."""
@@ -119,7 +133,10 @@ class Workloads:
         self._made += 1
         name = f"{app.name}-{self._made}"
         uid = self.server.uid("pod")
-        pod = Pod(name, uid, node, app.name, owner=app.owner, healthy=healthy, emptydir=app.emptydir)
+        volume = "" if app.detaches_in is None else f"data-{name}"
+        if volume:
+            self.server.create(CLUSTER, Attachment(f"csi-{name}", self.server.uid("attachment"), node, volume))
+        pod = Pod(name, uid, node, app.name, owner=app.owner, healthy=healthy, emptydir=app.emptydir, volume=volume)
         return self.server.create(CLUSTER, pod)
 
     def _app(self, pod: Pod) -> App | None:

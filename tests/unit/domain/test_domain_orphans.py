@@ -9,6 +9,7 @@ import pytest
 from patchwright.domain.actions import JobStep, NodeRef, Uncordon
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.nodes import marks, orphans
+from patchwright.domain.nodes.labels import EXCLUDE, EXCLUDED_BY_US
 from patchwright.domain.nodes.orphans import GONE, Settlement, settle
 from patchwright.domain.nodes.record import Mark
 from patchwright.domain.nodes.view import Claim, JobView, Outcome
@@ -19,8 +20,11 @@ VIEW = node().view
 HALF = (Mark.APPLYING, Mark.FAILED, Mark.UNDRAINING, Mark.REVERTING, Mark.QUARANTINED)
 
 
-def settled(mark: Mark, *jobs: JobView, unschedulable: bool = True, **changes: Any) -> Settlement:
-    found = settle(Claim(REF, record(mark, **changes), unschedulable), jobs, now=NOW)
+def settled(
+    mark: Mark, *jobs: JobView, unschedulable: bool = True, label: str | None = None, **changes: Any
+) -> Settlement:
+    labels = {} if label is None else {EXCLUDE: label}
+    found = settle(Claim(REF, record(mark, **changes), unschedulable, labels), jobs, now=NOW)
     assert found is not None
     return found
 
@@ -42,6 +46,32 @@ def test_a_node_that_nothing_was_done_to_gets_our_cordon_taken_off() -> None:
 def test_a_cordon_that_is_not_ours_stays_on_a_node_that_nothing_was_done_to(found: Settlement) -> None:
     assert found.action == Uncordon(REF, None, keep_cordon=True)
     assert found.message.endswith("nothing was changed on the node")
+
+
+@pytest.mark.parametrize(
+    ("changes", "include"),
+    [
+        pytest.param({"excluded": True, "label": EXCLUDED_BY_US}, True, id="ours"),
+        pytest.param({"excluded": True, "label": "true"}, False, id="a person wrote over it (L5)"),
+        pytest.param({"excluded": True}, False, id="a person took it off"),
+        pytest.param({"label": EXCLUDED_BY_US}, False, id="this rollout did not put it"),
+        pytest.param({"excluded": True, "label": EXCLUDED_BY_US, "cordoned": False}, False, id="the cordon stays"),
+    ],
+)
+def test_the_label_that_came_with_our_cordon_goes_with_it(changes: dict[str, Any], include: bool) -> None:
+    action = settled(Mark.DRAINING, **changes).action
+    assert isinstance(action, Uncordon)
+    assert action.include is include
+
+
+def test_a_half_patched_node_keeps_the_label_with_its_cordon_until_somebody_uncordons_it() -> None:
+    kept = settled(Mark.APPLYING, excluded=True, label=EXCLUDED_BY_US).action
+    assert isinstance(kept, WriteRecord)
+    assert kept.record.excluded
+    gone = settled(
+        Mark.QUARANTINED, reason=GONE, unschedulable=False, cordoned=True, excluded=True, label=EXCLUDED_BY_US
+    )
+    assert gone.action == Uncordon(REF, None, keep_cordon=True, include=True)
 
 
 @pytest.mark.parametrize(

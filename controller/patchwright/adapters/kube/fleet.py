@@ -14,11 +14,12 @@ from patchwright.adapters.kube.fleet_cache import FleetCache
 from patchwright.adapters.kube.lists import PAGE
 from patchwright.adapters.kube.pods import Controller, controller, project
 from patchwright.adapters.kube.projection import Lens
+from patchwright.adapters.kube.volumes import Volumes
 from patchwright.domain.actions import JobStep, NodeRef, PodRef
 from patchwright.domain.model import NodeTarget, PatchPolicy, PatchRollout
 from patchwright.domain.nodes import labels as own
 from patchwright.domain.nodes.record import Record, encode
-from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList, Remains
+from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList, Remains, VolumeList
 from patchwright.domain.targets import STATE_ANNOTATION
 from patchwright.ports import Case
 
@@ -56,6 +57,7 @@ class KubeFleet:
         self._cache = cache
         self._drivers = drivers
         self._evictor = Evictor(api, utc_now)
+        self._volumes = Volumes(api, utc_now)
         self._daemon_sets: dict[str, tuple[datetime, bool]] = {}
 
     # --- reads ----------------------------------------------------------------------------------------------------
@@ -86,6 +88,10 @@ class KubeFleet:
         topology = policy.strategy.topology_key or projection.ZONE
         return Lens(policy.key.name, policy.nodes.selector, topology, self._cache.own_node)
 
+    def backends(self) -> frozenset[str]:
+        """Give the UIDs of all nodes of the cluster that load balancers may use."""
+        return self._cache.backends()
+
     async def refresh(self, node: NodeRef) -> None:
         """Read one node past the cache."""
         try:
@@ -114,6 +120,10 @@ class KubeFleet:
         namespace = self._cache.namespace
         return PodList(at, tuple(project(raw, namespace=namespace, orphaned=orphaned) for raw in found))
 
+    async def volumes(self, node: NodeRef) -> VolumeList:
+        """List the volumes that are attached to one node, past any cache."""
+        return await self._volumes.of(node.name)
+
     async def _orphaned(self, found: Any) -> frozenset[str]:
         """Find the DaemonSets that do not exist any more; each is asked for once a minute at most."""
         orphaned = set()
@@ -136,21 +146,35 @@ class KubeFleet:
 
     # --- writes to nodes ------------------------------------------------------------------------------------------
 
-    async def cordon(self, node: NodeRef, record: Record) -> None:
-        """Set ``spec.unschedulable`` and the record in one patch (L5)."""
-        await self._patch(node, _annotate(record), spec={"unschedulable": True})
+    async def cordon(self, node: NodeRef, record: Record, *, exclude: bool = False) -> None:
+        """Set ``spec.unschedulable``, the record, and our label against load balancers in one patch (L5)."""
+        metadata = _annotate(record)
+        if exclude:
+            metadata["labels"] = {own.EXCLUDE: own.EXCLUDED_BY_US}
+        await self._patch(node, metadata, spec={"unschedulable": True})
 
     async def mark(self, node: NodeRef, record: Record) -> None:
         """Write the record."""
         await self._patch(node, _annotate(record))
 
     async def uncordon(
-        self, node: NodeRef, record: Record | None, *, keep_cordon: bool, label: tuple[str, str | None] | None
+        self,
+        node: NodeRef,
+        record: Record | None,
+        *,
+        keep_cordon: bool,
+        label: tuple[str, str | None] | None,
+        include: bool = False,
     ) -> None:
-        """Remove ``spec.unschedulable`` (unless ``keep_cordon``), write or remove the record, set the label."""
+        """Remove ``spec.unschedulable`` (unless ``keep_cordon``), write or remove the record, set the label.
+
+        ``include`` removes the label against load balancers. Whether it is ours was seen on the node as it was, and as
+        anything else it must still be, or the patch fails.
+        """
         metadata = _annotate(record)
-        if label is not None:
-            metadata["labels"] = {label[0]: label[1]}
+        labels = {**({label[0]: label[1]} if label is not None else {}), **({own.EXCLUDE: None} if include else {})}
+        if labels:
+            metadata["labels"] = labels
         await self._patch(node, metadata, spec=None if keep_cordon else {"unschedulable": None})
 
     async def _patch(self, node: NodeRef, metadata: dict[str, Any], spec: dict[str, Any] | None = None) -> None:

@@ -15,7 +15,7 @@ from patchwright.adapters.kube.projection import Lens, NodeFacts
 from patchwright.adapters.kube.versions import Store
 from patchwright.domain import selection
 from patchwright.domain.actions import JobStep, NodeRef
-from patchwright.domain.nodes import orphans, result
+from patchwright.domain.nodes import balancers, orphans, result
 from patchwright.domain.nodes.view import Claim, JobView, NodeView, Remains
 
 _NO_JOBS: Final[Mapping[JobStep, JobView]] = {}
@@ -216,6 +216,14 @@ class FleetCache:
             return jobs.EPOCH
         return None if facts.ready else facts.ready_since or jobs.EPOCH
 
+    def backends(self) -> frozenset[str]:
+        """Give the UIDs of all nodes that load balancers may use."""
+        return frozenset(
+            facts.uid
+            for facts in self._nodes
+            if balancers.usable(ready=facts.ready, unschedulable=facts.unschedulable, labels=facts.labels)
+        )
+
     def rollouts_on(self, node: str) -> set[str]:
         """Give the rollouts (by UID) that have a record or a Job on a node, to wake them."""
         facts = self._nodes.get(node)
@@ -234,7 +242,9 @@ class FleetCache:
         """Give the nodes and Jobs that name one rollout."""
         found = (self._nodes.get(name) for name in sorted(self._marked.get(rollout_uid, ())))
         nodes = tuple(
-            Claim(NodeRef(facts.name, facts.uid, facts.resource_version), facts.record, facts.unschedulable)
+            Claim(
+                NodeRef(facts.name, facts.uid, facts.resource_version), facts.record, facts.unschedulable, facts.labels
+            )
             for facts in found
             if facts is not None and facts.record is not None
         )

@@ -65,7 +65,19 @@ def project(raw: Mapping[str, Any], *, namespace: str, orphaned: frozenset[str])
         opt_out=_asks("skip", labels, annotations),
         wait=_asks("wait-completed", labels, annotations),
         do_not_disrupt=f"{_KARPENTER}=true" if annotations.get(_KARPENTER) == "true" else "",
+        claims=_claims(raw),
     )
+
+
+def _claims(raw: Mapping[str, Any]) -> tuple[str, ...]:
+    """Name the claims of a pod; that of a generic ephemeral volume is called after the pod and the volume."""
+    metadata, found = raw["metadata"], []
+    for volume in (raw.get("spec") or {}).get("volumes") or ():
+        if "persistentVolumeClaim" in volume:
+            found.append(volume["persistentVolumeClaim"]["claimName"])
+        elif "ephemeral" in volume:
+            found.append(f"{metadata['name']}-{volume['name']}")
+    return tuple(f"{metadata['namespace']}/{name}" for name in found)
 
 
 def _owner(who: Controller | None, orphaned: frozenset[str]) -> Owner:

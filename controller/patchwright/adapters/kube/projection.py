@@ -44,6 +44,7 @@ class NodeFacts:
     ready: bool
     ready_since: datetime | None
     not_ready_why: str
+    unreachable: bool
     boot_id: str
     deleting: bool
     paused: bool
@@ -72,7 +73,8 @@ def node(raw: Mapping[str, Any], known: NodeFacts | None = None) -> NodeFacts:
     spec = raw.get("spec") or {}
     annotations, taints = metadata.get("annotations") or {}, spec.get("taints") or ()
     labels = _labels(metadata.get("labels") or _NO_LABELS, known)
-    ready, since, why = _ready((raw.get("status") or {}).get("conditions") or (), known)
+    conditions = (raw.get("status") or {}).get("conditions") or ()
+    ready, since, why = _ready(conditions, known)
     record, fault = _record(annotations.get(STATE_ANNOTATION))
     return NodeFacts(
         name=metadata["name"],
@@ -84,6 +86,7 @@ def node(raw: Mapping[str, Any], known: NodeFacts | None = None) -> NodeFacts:
         ready=ready,
         ready_since=since,
         not_ready_why=why,
+        unreachable=not ready and _unknown(conditions),
         boot_id=((raw.get("status") or {}).get("nodeInfo") or {}).get("bootID", ""),
         deleting="deletionTimestamp" in metadata,
         paused=annotations.get(PAUSED_ANNOTATION) == "true",
@@ -114,6 +117,11 @@ def _ready(conditions: Any, known: NodeFacts | None) -> tuple[bool, datetime | N
                 since = known.ready_since
             return ready, since, why
     return False, None, "it has no Ready condition yet"
+
+
+def _unknown(conditions: Any) -> bool:
+    """Tell whether nobody knows if the node is Ready: its kubelet does not report any more."""
+    return any(each.get("type") == "Ready" and each.get("status") == "Unknown" for each in conditions)
 
 
 def _record(text: str | None) -> tuple[Record | None, str]:
@@ -155,6 +163,7 @@ def view(facts: NodeFacts, lens: Lens, jobs: Mapping[JobStep, JobView]) -> NodeV
         ready=facts.ready,
         ready_since=facts.ready_since,
         not_ready_why=facts.not_ready_why,
+        unreachable=facts.unreachable,
         boot_id=facts.boot_id,
         deleting=facts.deleting,
         control_plane=control_plane,

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 
 from patchwright.domain import selection
 from patchwright.domain.model import Drain
-from patchwright.domain.nodes.view import Eviction, EvictionAttempt, Owner, PodList, PodView
+from patchwright.domain.nodes.view import ENDED, Eviction, EvictionAttempt, Owner, PodList, PodView
 
 RETRY_BLOCKED = timedelta(seconds=5)
 RETRY_ERROR = timedelta(seconds=10)
@@ -114,7 +114,7 @@ def due(attempt: EvictionAttempt) -> datetime:
 
 def _stays(pod: PodView, drain: Drain) -> bool:
     """Whether the pod may be on the node while it is patched."""
-    if pod.mirror or pod.patch_job or pod.opt_out or pod.phase in ("Succeeded", "Failed"):
+    if pod.mirror or pod.patch_job or pod.opt_out or pod.phase in ENDED:
         return True
     if pod.owner is Owner.DAEMON_SET and drain.ignore_daemon_sets:
         return True

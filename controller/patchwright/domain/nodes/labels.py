@@ -12,6 +12,10 @@ NODE_UID: Final = "patchwright.dev/node-uid"
 DRAIN: Final = "patchwright.dev/drain"
 DISABLED: Final = "disabled"
 FINALIZER: Final = "patchwright.dev/rollout"
+# A node that has it is left out of the load balancers of Services, whatever its value. Ours says who put it there, as
+# Karpenter's value "karpenter" does, so that nobody else's is ever taken away (L5).
+EXCLUDE: Final = "node.kubernetes.io/exclude-from-external-load-balancers"
+EXCLUDED_BY_US: Final = "patchwright"
 
 _LABEL_LIMIT = 63
 

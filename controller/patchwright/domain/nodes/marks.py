@@ -7,6 +7,7 @@ from datetime import datetime
 
 from patchwright.domain.actions import Action, Cordon, Uncordon
 from patchwright.domain.actions import Mark as WriteRecord
+from patchwright.domain.nodes import balancers
 from patchwright.domain.nodes.record import Mark, Record
 from patchwright.domain.nodes.view import NodeView
 from patchwright.domain.targets import Brief, Stage, Standing
@@ -56,10 +57,9 @@ def give_back(
         since=brief.now,
         reason=reason,
         message=(record.message if message is None else message)[:MESSAGE_KEPT],
-        cordoned=False,
         failed=record.failed if failed is None else failed,
     )
-    return Uncordon(node.ref, after, keep_cordon=not record.cordoned)
+    return _uncordon(node, record, after)
 
 
 def quarantine(node: NodeView, record: Record, brief: Brief, reason: str, message: str) -> WriteRecord:
@@ -72,11 +72,11 @@ def quarantine(node: NodeView, record: Record, brief: Brief, reason: str, messag
 
 
 def draining(node: NodeView, record: Record, brief: Brief) -> Cordon:
-    """Cordon a prepared node and write it down, in one patch; its drain has its full time."""
+    """Cordon a prepared node and write it down, in one patch; load balancers and its drain have their full time."""
     after = replace(
         record, mark=Mark.DRAINING, started_at=brief.now, since=brief.now, cordoned=True, boot_id=node.boot_id
     )
-    return Cordon(node.ref, after)
+    return balancers.cordon(node, after, brief)
 
 
 def applying(node: NodeView, record: Record, brief: Brief) -> Record:
@@ -91,17 +91,23 @@ def reverting(node: NodeView, record: Record, brief: Brief) -> Record:
 
 def done(node: NodeView, record: Record, brief: Brief, *, message: str) -> Uncordon:
     """Uncordon a patched node and label it with what is on it now, in one patch."""
-    after = replace(record, mark=Mark.DONE, since=brief.now, message=message[:MESSAGE_KEPT], cordoned=False)
-    return Uncordon(
-        node.ref, after, keep_cordon=not record.cordoned, label=(label(brief.policy.key.name), record.change_id)
-    )
+    after = replace(record, mark=Mark.DONE, since=brief.now, message=message[:MESSAGE_KEPT])
+    return _uncordon(node, record, after, label=(label(brief.policy.key.name), record.change_id))
 
 
 def restored(node: NodeView, record: Record, brief: Brief) -> Uncordon:
     """Uncordon a node that was put back, and label it with what was on it before."""
     # Why it failed stays; what a healthy node said about the new version is true no longer.
     message = record.message if record.failed else ""
-    after = replace(record, mark=Mark.RESTORED, since=brief.now, message=message, cordoned=False)
+    after = replace(record, mark=Mark.RESTORED, since=brief.now, message=message)
+    return _uncordon(node, record, after, label=(label(brief.policy.key.name), record.previous))
+
+
+def _uncordon(
+    node: NodeView, before: Record, after: Record, *, label: tuple[str, str | None] | None = None
+) -> Uncordon:
+    """Give up, in one patch, what the record claims: the cordon, and the label that keeps load balancers away."""
+    given_up = replace(after, cordoned=False, excluded=False)
     return Uncordon(
-        node.ref, after, keep_cordon=not record.cordoned, label=(label(brief.policy.key.name), record.previous)
+        node.ref, given_up, keep_cordon=not before.cordoned, label=label, include=balancers.ours(node, before)
     )

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.actions import Uncordon
-from patchwright.domain.nodes import marks
+from patchwright.domain.nodes import balancers, marks
 from patchwright.domain.nodes.record import Mark, Record
 from patchwright.domain.nodes.view import Claim, JobView
 
@@ -57,16 +57,22 @@ def ended(jobs: Sequence[JobView]) -> list[JobView]:
 
 
 def _given_back(claim: Claim) -> Settlement:
-    """Undo our cordon: the apply Job may only exist once the record says so, and it does not."""
+    """Undo our cordon, and the label that came with it: the apply Job may only exist once the record says so."""
     record = claim.record
     back = ", and it is uncordoned" if record.cordoned and claim.unschedulable else ""
     text = f"{_gone(record)}; nothing was changed on the node{back}"
-    return Settlement(Uncordon(claim.ref, None, keep_cordon=not record.cordoned), text)
+    keep = not record.cordoned
+    include = not keep and balancers.ours(claim, record)
+    return Settlement(Uncordon(claim.ref, None, keep_cordon=keep, include=include), text)
 
 
 def _in_service(claim: Claim) -> Settlement:
-    """Forget a node that takes pods: whoever uncordoned it has looked, and there is no cordon to keep."""
-    record, action = claim.record, Uncordon(claim.ref, None, keep_cordon=True)
+    """Forget a node that takes pods: whoever uncordoned it has looked, and there is no cordon to keep.
+
+    Nobody would look for a label that had come with the cordon.
+    """
+    record = claim.record
+    action = Uncordon(claim.ref, None, keep_cordon=True, include=balancers.ours(claim, record))
     if record.reason == GONE:
         return Settlement(action, f"somebody has uncordoned it, so the record of rollout {record.rollout} is removed")
     text = f"{_gone(record)} and left it {_where(record)}, but in service; its record is removed; check what is on it"

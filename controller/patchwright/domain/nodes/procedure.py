@@ -14,10 +14,10 @@ from datetime import timedelta
 from typing import assert_never
 
 from patchwright.domain import selection
-from patchwright.domain.actions import Action, Cordon, JobStep, Uncordon
+from patchwright.domain.actions import Action, JobStep, Uncordon
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.model import NodeTarget
-from patchwright.domain.nodes import draining, jobs, marks, orphans, preparing, spans
+from patchwright.domain.nodes import balancers, draining, jobs, marks, orphans, preparing, spans
 from patchwright.domain.nodes.record import Mark, Record
 from patchwright.domain.nodes.view import NodeView
 from patchwright.domain.targets import Brief, Stage, Standing
@@ -62,7 +62,7 @@ class NodeKind:
         )
         if rollout.script.prepare is not None:
             return preparing.begin(target, record, brief)
-        return (Cordon(target.ref, record),)
+        return (balancers.cordon(target, record, brief),)
 
     def put_back(self, target: NodeView, brief: Brief, *, why: str) -> Sequence[Action]:
         """Begin to restore: at once where nothing was applied, by the rollback Job where something may have been."""
@@ -86,14 +86,16 @@ class NodeKind:
     def release(self, target: NodeView, brief: Brief, *, forget: bool) -> Sequence[Action]:
         """Remove our annotation, and our cordon from a node that nothing was done to.
 
-        There is one when a cordon was taken for failed and arrives late. A quarantined node's cordon is a person's.
+        There is one when a cordon was taken for failed and arrives late. A quarantined node's cordon is a person's, and
+        the label that came with it is too.
         """
         record = target.record
         if record is None or record.rollout_uid != brief.rollout.uid:
             return ()
         if record.mark is Mark.QUARANTINED and not forget:
             return ()
-        return (Uncordon(target.ref, None, keep_cordon=record.applied or not record.cordoned),)
+        keep = record.applied or not record.cordoned
+        return (Uncordon(target.ref, None, keep_cordon=keep, include=not keep and balancers.ours(target, record)),)
 
     def longest(self, brief: Brief) -> timedelta:
         """Add up what the drain and the Jobs may take, each of which has a time of its own."""
@@ -227,4 +229,4 @@ def _turn_back(node: NodeView, record: Record, brief: Brief) -> Sequence[Action]
     # Cordoned by a person after we had finished: work under that cordon, and leave it as it is (L5).
     ours = not node.unschedulable
     again = replace(record, mark=Mark.UNDRAINING, started_at=brief.now, since=brief.now, cordoned=ours)
-    return (Cordon(node.ref, again) if ours else WriteRecord(node.ref, again),)
+    return (balancers.cordon(node, again, brief) if ours else WriteRecord(node.ref, again),)

@@ -43,7 +43,7 @@ class Record:
     node was claimed, or cordoned after it was prepared, for the way forward or the way back (the anchor of the drain's
     timeout): neither starts again after a restart. While it is prepared, ``started_at`` is the anchor of the Job's
     deadline and ``since`` is when the Job was last asked for. ``cordoned`` is whether ``spec.unschedulable`` is ours to
-    remove.
+    remove, ``excluded`` whether the label that keeps load balancers away is.
     """
 
     rollout: str
@@ -60,6 +60,7 @@ class Record:
     message: str = ""
     applied: bool = False
     failed: bool = False
+    excluded: bool = False
 
 
 class RecordError(ValueError):
@@ -112,6 +113,7 @@ def _record(body: dict[str, Any]) -> Record:
             message=str(body.get("message", "")),
             applied=body.get("applied") is True,
             failed=body.get("failed") is True,
+            excluded=body.get("excluded") is True,
         )
     except KeyError as error:
         raise RecordError(f"the field {error} is missing") from None

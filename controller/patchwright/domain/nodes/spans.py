@@ -14,9 +14,13 @@ FORCE_TIME = timedelta(minutes=2)
 
 
 def drain(options: Drain) -> timedelta:
-    """Give the longest that emptying a node may take."""
-    if not options.enabled:
-        return timedelta(0)
+    """Give the longest that a drain may take: load balancers have their time first, whether pods are evicted or not."""
+    wait = options.load_balancer_wait if options.exclude_from_load_balancers else timedelta(0)
+    return wait + (emptying(options) if options.enabled else timedelta(0))
+
+
+def emptying(options: Drain) -> timedelta:
+    """Give the longest that pods and volumes may take to leave a node."""
     return options.timeout + (FORCE_TIME if options.on_timeout is OnTimeout.FORCE else timedelta(0))
 
 

@@ -11,6 +11,9 @@ from patchwright.domain.actions import JobStep, NodeRef, PodRef
 from patchwright.domain.nodes.record import Record
 from patchwright.domain.targets import Order
 
+# The phases of a pod whose containers have all ended.
+ENDED = frozenset({"Succeeded", "Failed"})
+
 
 class Outcome(StrEnum):
     """How a Job ended."""
@@ -60,7 +63,8 @@ class PodView:
     ``phase`` is the API's word. ``deleted_at`` is the deletion timestamp (when its grace period ends). ``patch_job``
     marks pods of our own Jobs, ``mirror`` static pods' mirrors. ``opt_out`` holds the mark by which its owner asks that
     it stays (``cluster.x-k8s.io/drain=skip``, ``patchwright.dev/drain=skip``), ``wait`` that of ``wait-completed``, and
-    ``do_not_disrupt`` that of ``karpenter.sh/do-not-disrupt``.
+    ``do_not_disrupt`` that of ``karpenter.sh/do-not-disrupt``. ``claims`` are the PersistentVolumeClaims that it uses,
+    as ``namespace/name``.
     """
 
     ref: PodRef
@@ -74,6 +78,7 @@ class PodView:
     opt_out: str = ""
     wait: str = ""
     do_not_disrupt: str = ""
+    claims: tuple[str, ...] = ()
 
 
 class Eviction(StrEnum):
@@ -120,6 +125,7 @@ class Claim:
     ref: NodeRef
     record: Record
     unschedulable: bool
+    labels: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +137,38 @@ class Remains:
 
 
 @dataclass(frozen=True, slots=True)
+class Attachment:
+    """A VolumeAttachment: a PersistentVolume at a node.
+
+    ``claim`` is the ``namespace/name`` of the claim that the volume is bound to, empty when there is none to be found;
+    ``error`` is what the driver said when it failed to detach.
+    """
+
+    name: str
+    volume: str
+    driver: str
+    claim: str = ""
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeList:
+    """What was attached to one node at one moment; ``at`` is when the request was sent."""
+
+    at: datetime
+    attachments: tuple[Attachment, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NodeView:
     """A node of the selected set.
 
     ``foreign`` names the mark of another actor at work on it, ``opted_out`` the mark by which people keep it out,
     ``record_fault`` why our annotation cannot be read. ``installed`` is the label that says which change is on it.
-    ``ready_since`` is the Ready condition's last transition, ``tainted`` says that the node controller has answered the
-    cordon with its taint.
+    ``ready_since`` is the Ready condition's last transition, ``unreachable`` that it is Unknown: no kubelet reports.
+    ``tainted`` says that the node controller has answered the cordon with its taint. ``pods``, ``evictions`` and
+    ``volumes`` were seen since the cordon, ``claims`` are those of every pod seen since then, ``None`` when this
+    process was not there from the beginning.
     """
 
     name: str
@@ -150,6 +181,7 @@ class NodeView:
     ready: bool = True
     ready_since: datetime | None = None
     not_ready_why: str = ""
+    unreachable: bool = False
     boot_id: str = ""
     deleting: bool = False
     control_plane: bool = False
@@ -163,6 +195,8 @@ class NodeView:
     jobs: Mapping[JobStep, JobView] = field(default_factory=dict)
     pods: PodList | None = None
     evictions: Mapping[str, EvictionAttempt] = field(default_factory=dict)
+    volumes: VolumeList | None = None
+    claims: frozenset[str] | None = None
 
     @property
     def available(self) -> bool:

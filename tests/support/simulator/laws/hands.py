@@ -129,6 +129,36 @@ class PrepareFirst(Law):
         return any(run.step is JobStep.PREPARE and run.ok for run in mine)
 
 
+class HumanLabels(Law):
+    """L5 for the label that keeps load balancers away: it comes with our cordon and its record, and goes with them."""
+
+    name = "L5 Human hands"
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]  # the cluster
+        self.theirs: set[str] = set()
+
+    def any(self, change: Change) -> Iterable[str]:
+        before: Node | None = change.before if change.kind is Node else None
+        after: Node | None = change.after if change.kind is Node else None
+        if after is not None and change.actor != OPERATOR and after.excluded != (before.excluded if before else None):
+            self.theirs.discard(after.uid)
+            self.theirs.update({after.uid} if after.excluded is not None else ())
+        return ()
+
+    def node(self, change: Change) -> Iterable[str]:
+        before: Node = change.before
+        after: Node = change.after
+        if after.excluded == before.excluded:
+            return
+        if after.uid in self.theirs:
+            yield f"the label {before.excluded} of a person was taken off {after.name}, or written over"
+        if after.excluded is None and (after.unschedulable or before.record is None or not before.record.excluded):
+            yield f"{after.name} was given back to load balancers without its uncordon, or without a claim"
+        elif after.excluded is not None and (before.unschedulable or not (after.record and after.record.excluded)):
+            yield f"{after.name} was taken out of load balancers without its cordon, or without writing who did it"
+
+
 class OneWriter(Law):
     """L10: one rollout per target at a time."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from support.simulator import loop
-from support.simulator.laws import hands, images, starts, told
+from support.simulator.laws import drains, hands, images, starts, told
 from support.simulator.laws.base import Law
 from support.simulator.laws.violation import Violation
 from support.simulator.server import Change
@@ -19,7 +19,9 @@ LAWS: tuple[type[Law], ...] = (
     starts.Halt,
     hands.Restore,
     hands.HumanHands,
+    hands.HumanLabels,
     hands.PrepareFirst,
+    drains.Emptied,
     told.NoOrphans,
     starts.Windows,
     starts.Policies,

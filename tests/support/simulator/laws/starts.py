@@ -10,7 +10,7 @@ from patchwright.domain.model import FailurePolicy, MaintenanceWindow, OnTimeout
 from patchwright.domain.nodes.record import Mark, Record
 from support.simulator import loop
 from support.simulator.laws.base import CLAIMED, OUT, Law
-from support.simulator.server import Change
+from support.simulator.server import OPERATOR, Change
 from support.simulator.things import Node, Policy
 
 # How long a decision holds, and how long a wave may take to be started once it was asked for.
@@ -33,6 +33,7 @@ class Budget(Law):
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]  # the cluster
         self._away: dict[str, datetime] = {}
+        self._excluded: dict[str, datetime] = {}
         self._limits: list[tuple[datetime, Quantity]] = []
 
     def any(self, change: Change) -> Iterable[str]:
@@ -41,6 +42,7 @@ class Budget(Law):
                 self._away.pop(change.thing.uid, None)
             else:
                 self._away.setdefault(change.after.uid, change.at)
+            self._label(change)
         elif change.kind is Policy and change.before is not None:
             self._limits.append((change.at, change.before.spec.strategy.max_unavailable))
         return ()
@@ -52,6 +54,27 @@ class Budget(Law):
         out = [node.name for node in members if node.uid != change.after.uid and self._out(node, record, change.at)]
         if len(out) >= limit:
             yield f"{change.after.name} was started while {len(out)} of {limit} were out ({', '.join(out)})"
+        if change.before.excluded is None and change.after.excluded is not None:
+            yield from self._last(change.after)
+
+    def _label(self, change: Change) -> None:
+        """Note since when a node is out of load balancers; what it writes itself an operator knows at once."""
+        after: Node | None = change.after
+        if after is None or after.excluded is None:
+            self._excluded.pop(change.thing.uid, None)
+        elif after.uid not in self._excluded:
+            known = change.actor == OPERATOR and self.cluster.circumstances.replicas == 1
+            self._excluded[after.uid] = change.at - self.grace if known else change.at
+
+    def _last(self, node: Node) -> Iterable[str]:
+        others = [other for other in self.nodes() if other.uid != node.uid]
+        if not any(self._serves(other) for other in others):
+            yield f"{node.name} was taken out of load balancers, and none is left to them"
+
+    def _serves(self, node: Node) -> bool:
+        """Tell whether load balancers may use a node, as far as an operator could know."""
+        since = [at for at in (self._away.get(node.uid), self._excluded.get(node.uid)) if at is not None]
+        return all(loop.now() - at < self.grace for at in since)
 
     def _limit(self, policy: PatchPolicy, total: int) -> int:
         recent = [limit for at, limit in self._limits if loop.now() - at <= self.grace]
@@ -187,7 +210,8 @@ class Windows(Law):
 def _longest(policy: PatchPolicy) -> timedelta:
     drain = policy.drain
     forced = FORCED if drain.on_timeout is OnTimeout.FORCE else timedelta(0)
-    return policy.strategy.progress_deadline + (drain.timeout + forced if drain.enabled else timedelta(0))
+    wait = drain.load_balancer_wait if drain.exclude_from_load_balancers else timedelta(0)
+    return policy.strategy.progress_deadline + wait + (drain.timeout + forced if drain.enabled else timedelta(0))
 
 
 def _end(window: MaintenanceWindow, at: datetime) -> datetime | None:

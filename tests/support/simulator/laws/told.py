@@ -24,14 +24,17 @@ class NoOrphans(Law):
     def __init__(self, *args: object) -> None:
         super().__init__(*args)  # type: ignore[arg-type]  # the cluster
         self._cordons: dict[str, tuple[str, str]] = {}
+        self._excluded: dict[str, tuple[str, str]] = {}
         self._given_up: set[str] = set()
 
     def any(self, change: Change) -> Iterable[str]:
         after: Node | None = change.after if change.kind is Node else None
         if change.kind is Node and after is None:
             self._cordons.pop(change.before.uid, None)
+            self._excluded.pop(change.before.uid, None)
         if after is None:
             return ()
+        self._label(change, after)
         if not after.unschedulable:
             self._cordons.pop(after.uid, None)
         elif change.actor == OPERATOR and not change.before.unschedulable and after.record is not None:
@@ -39,6 +42,15 @@ class NoOrphans(Law):
         if after.record is not None and after.record.mark is Mark.QUARANTINED:
             self._given_up.add(after.name)
         return ()
+
+    def _label(self, change: Change, after: Node) -> None:
+        """Note whose label keeps load balancers away; one that a person has written another value into is his."""
+        before = change.before.excluded if change.before is not None else None
+        if after.excluded == before:
+            return
+        self._excluded.pop(after.uid, None)
+        if change.actor == OPERATOR and after.excluded is not None and after.record is not None:
+            self._excluded[after.uid] = (after.record.rollout_uid, after.name)
 
     def status(self, change: Change) -> Iterable[str]:
         after: Rollout | None = change.after
@@ -66,6 +78,9 @@ class NoOrphans(Law):
         for rollout, name in self._cordons.values():
             if rollout == uid and name not in people:
                 yield f"{name} stays cordoned by a rollout that has ended"
+        for rollout, name in self._excluded.values():
+            if rollout == uid and name not in people:
+                yield f"{name} stays out of load balancers by a rollout that has ended"
         jobs = [job.name for job in self.cluster.server.all(Job) if job.rollout_uid == uid and job.node not in away]
         if jobs:
             yield f"{len(jobs)} Jobs are left of a rollout that has ended, first {jobs[0]}"
