@@ -10,7 +10,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from patchwright.adapters.manifests import Json, load_documents, parse_manifests
+from patchwright.adapters.manifests import parse_manifests
+from patchwright.adapters.strictyaml import Json, load_documents
 from patchwright.errors import InvalidInput
 
 SETTINGS = settings(max_examples=300, deadline=None)

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import pytest
 
-from patchwright.adapters.manifests import Json, parse_manifests
+from patchwright.adapters.manifests import parse_manifests
+from patchwright.adapters.strictyaml import Json
 from patchwright.domain.sync import ObjectKey
 from patchwright.errors import Fault, InvalidInput
 

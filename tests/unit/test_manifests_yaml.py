@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from patchwright.adapters.manifests import YamlLimits, field_path, load_documents
+from patchwright.adapters.strictyaml import YamlLimits, field_path, load_documents
 from patchwright.errors import Fault, InvalidInput
 
 

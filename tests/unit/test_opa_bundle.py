@@ -71,7 +71,11 @@ async def test_tests_are_run_and_not_served() -> None:
 
 
 async def test_parameters_and_data_are_served() -> None:
-    files = {"parameters.yaml": "blastRadius: {maxWaveCount: 3}\n", "a.rego": DENY, "acme/data.yaml": "day: 2026-12-24"}
+    files = {
+        "parameters.yaml": "blastRadius: {maxWaveCount: 3}\n",
+        "a.rego": DENY,
+        "acme/data.yaml": "day: '2026-12-24'",
+    }
     bundle = await opa_server.build(files)
     assert json.loads(contents(bundle)["data.json"]) == {
         "patchwright": {"parameters": {"blastRadius": {"maxWaveCount": 3}}},
@@ -182,20 +186,28 @@ async def test_a_failing_test_keeps_the_policy_out() -> None:
         ),
         (
             "parameters.yaml",
-            "freezeWindows: [{name: x, start: 2026-13-01T00:00:00Z, end: 2026-12-01T00:00:00Z}]",
+            "freezeWindows: [{name: x, start: '2026-13-01T00:00:00Z', end: '2026-12-01T00:00:00Z'}]",
             "parameters.yaml: freezeWindows[0]: start or end is no date",
         ),
         (
             "parameters.yaml",
-            "freezeWindows: [{name: x, start: 2026-12-01T00:00:00Z, end: 2026-12-01T00:00:00Z}]",
+            "freezeWindows: [{name: x, start: '2026-12-01T00:00:00Z', end: '2026-12-01T00:00:00Z'}]",
             "parameters.yaml: freezeWindows[0].end: is not after start",
         ),
         ("parameters.yaml", "- a", "parameters.yaml: must hold a mapping at its top"),
-        ("data.yaml", "a: &x [1]\nb: *x", "data.yaml: is not readable: aliases"),
-        ("data.yaml", "a: 1\na: 2", "data.yaml: is not readable: line 2: the key 'a' is given twice"),
-        ("data.yaml", "1: 2", "data.yaml: is not readable: line 1: the key 1 is no string"),
-        ("data.yaml", "[" * 2000, "data.yaml: is not readable: is nested deeper"),
-        ("data.yaml", "a: !!python/name:os.system x", "data.yaml: is not readable: "),
+        ("data.yaml", "", "data.yaml: must hold a mapping at its top"),
+        ("data.yaml", "a: 1\n---\nb: 2", "data.yaml:2: more than 1 document"),
+        ("data.yaml", "a: &x [1]\nb: *x", "data.yaml:2: b: anchors and aliases are not accepted"),
+        ("data.yaml", "a: 1\na: 2", "data.yaml:2: a: the key is given twice, first on line 1"),
+        ("data.yaml", "1: 2", "data.yaml:1: the key '1' is not a string; quote it"),
+        ("data.yaml", "a: [2026-12-24, on]", "data.yaml:1: a[1]: unquoted 'on' is a boolean to some readers; quote it"),
+        ("data.yaml", "day: 2026-12-24", "data.yaml:1: day: unquoted '2026-12-24' is a date to some readers; quote it"),
+        ("data.yaml", "[" * 2000, "data.yaml:1: nested more than 32 levels deep"),
+        (
+            "data.yaml",
+            "a: !!python/name:os.system x",
+            "data.yaml:1: a: the tag 'tag:yaml.org,2002:python/name:os.system'",
+        ),
         ("data.yaml", "patchwright: {parameters: {}}", "data.yaml: patchwright: data below this name belongs"),
         ("system/data.yaml", "log: {}", "system/data.yaml: system: data below this name belongs"),
         ("big.rego", "#" * 1_100_000, "big.rego: the file is larger than 1048576 bytes"),

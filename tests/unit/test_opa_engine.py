@@ -61,7 +61,7 @@ async def test_the_library_refuses_a_version_that_moves(serving: Served) -> None
 
 
 async def test_a_freeze_window_is_waited_for(serving: Served) -> None:
-    window = "freezeWindows: [{name: december, start: 2026-12-01T00:00:00Z, end: 2027-01-01T00:00:00Z}]\n"
+    window = "freezeWindows: [{name: december, start: '2026-12-01T00:00:00Z', end: '2027-01-01T00:00:00Z'}]\n"
     engine = await publish(serving, {"parameters.yaml": window})
     decision = await engine.evaluate(opa_server.question())
     assert decision.wait_until == datetime(2027, 1, 1, tzinfo=UTC)

@@ -11,8 +11,8 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 
-from patchwright.adapters.manifests.documents import Document, Json, YamlLimits, join
-from patchwright.adapters.manifests.strict_yaml import load_documents
+from patchwright.adapters import strictyaml
+from patchwright.adapters.strictyaml import Document, Json, YamlLimits, join
 from patchwright.domain.sync import GROUP, SYNCED_KINDS, VERSION, Manifest, ObjectKey
 from patchwright.errors import Fault, InvalidInput
 
@@ -73,7 +73,7 @@ def _documents(path: str, content: bytes, *, limits: YamlLimits | None, faults: 
         )
         return ()
     try:
-        return load_documents(path, content, limits)
+        return strictyaml.load_documents(path, content, limits)
     except InvalidInput as error:
         faults += error.faults
         return ()

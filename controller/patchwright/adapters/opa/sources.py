@@ -14,9 +14,10 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 import jsonschema
-import yaml
 
-from patchwright.adapters.opa import library, strictyaml
+from patchwright.adapters import strictyaml
+from patchwright.adapters.opa import library
+from patchwright.adapters.strictyaml import YamlLimits
 from patchwright.errors import Fault, InvalidInput
 
 MAX_FILE_BYTES: Final = 1024 * 1024
@@ -27,6 +28,7 @@ _ENDS: Final = (("start", 2000), ("end", 2001))
 """The two ends of a fixed window; the years stand in for a weekly one, which has neither."""
 
 _DATA_SUFFIXES: Final = (".json", ".yaml", ".yml")
+_LIMITS: Final = YamlLimits(file_bytes=MAX_FILE_BYTES, documents=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,12 +95,12 @@ _Place = Callable[[dict[str, Any], Any, PurePosixPath], Iterator[Fault]]
 
 def _placed(document: dict[str, Any], text: bytes, path: PurePosixPath, *, place: _Place) -> Iterator[Fault]:
     try:
-        value = strictyaml.load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        yield Fault("", f"is not readable: {' '.join(str(error).split())}", str(path))
+        found = strictyaml.load_documents(str(path), text, _LIMITS)
+    except InvalidInput as error:
+        yield from error.faults
         return
-    if isinstance(value, dict):
-        yield from place(document, value, path)
+    if found and isinstance(found[0].value, dict):
+        yield from place(document, found[0].value, path)
     else:
         yield Fault("", "must hold a mapping at its top", str(path))
 

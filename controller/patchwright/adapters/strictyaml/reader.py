@@ -11,8 +11,8 @@ from typing import NoReturn
 
 import yaml
 
-from patchwright.adapters.manifests.documents import Document, Json, YamlLimits, join
-from patchwright.adapters.manifests.scalars import Ambiguous, resolve
+from patchwright.adapters.strictyaml.documents import Document, Json, YamlLimits, join
+from patchwright.adapters.strictyaml.scalars import Ambiguous, resolve
 from patchwright.errors import Fault, InvalidInput
 
 MAX_FAULTS = 50
@@ -54,7 +54,8 @@ class _Reader:
                 if isinstance(event, yaml.DocumentStartEvent):
                     documents.append(self._document(event, events))
                     if len(documents) > self._limits.documents:
-                        self._stop(_line(event), "", f"more than {self._limits.documents} documents")
+                        most = self._limits.documents
+                        self._stop(_line(event), "", f"more than {most} document{'s' if most > 1 else ''}")
         except _Stop:
             pass
         return tuple(document for document in documents if document.value is not None)
