@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from patchwright.domain import waves
+from patchwright.domain.annotation import RecordError
 from patchwright.domain.model import Canary, Drain, MaintenanceWindow, Quantity, Strategy, Wave
 from patchwright.domain.nodes import drain, volumes
-from patchwright.domain.nodes.record import Record, RecordError, decode, encode
+from patchwright.domain.nodes.record import Record, decode, encode
 from patchwright.domain.nodes.result import LONGEST, parse
 from patchwright.domain.nodes.view import Attachment, PodList, PodView, VolumeList
 from patchwright.domain.windows import opening

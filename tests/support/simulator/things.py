@@ -9,10 +9,11 @@ from functools import cache
 from typing import TypeAlias
 
 from patchwright.domain.actions import JobStep
+from patchwright.domain.annotation import RecordError
 from patchwright.domain.memory import FailedChange
 from patchwright.domain.model import Key, PatchPolicy, PatchRollout
 from patchwright.domain.nodes import labels as own
-from patchwright.domain.nodes.record import Record, RecordError, decode
+from patchwright.domain.nodes.record import Record, decode
 from patchwright.domain.nodes.view import Outcome, Owner
 from patchwright.domain.state import RolloutState
 from patchwright.domain.targets import STATE_ANNOTATION
@@ -198,7 +199,7 @@ def _read_workload(text: str | None) -> tuple[WorkloadRecord | None, str]:
         return None, ""
     try:
         return workloads.decode(text), ""
-    except workloads.RecordError as error:
+    except RecordError as error:
         return None, str(error)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from patchwright.domain.nodes.record import Mark, RecordError, decode, encode
+from patchwright.domain.annotation import RecordError
+from patchwright.domain.nodes.record import Mark, decode, encode
 from support.builders import record
 
 

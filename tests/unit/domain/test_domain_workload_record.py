@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from patchwright.domain.workloads.record import ImageRecord, Mark, RecordError, decode, encode
+from patchwright.domain.annotation import RecordError
+from patchwright.domain.workloads.record import ImageRecord, Mark, decode, encode
 from support.image_builders import OLD, TAGGED, WANTED, record
 
 IMAGES = (

@@ -14,10 +14,11 @@ from typing import Any, Final
 
 from patchwright.adapters.kube import foreign
 from patchwright.domain.actions import JobStep
+from patchwright.domain.annotation import RecordError
 from patchwright.domain.model import Selector
 from patchwright.domain.nodes import labels as own
 from patchwright.domain.nodes import marks
-from patchwright.domain.nodes.record import Record, RecordError, decode
+from patchwright.domain.nodes.record import Record, decode
 from patchwright.domain.nodes.view import JobView, NodeView
 from patchwright.domain.targets import PAUSED_ANNOTATION, RISK_LABEL, STATE_ANNOTATION, Order
 

@@ -26,7 +26,7 @@ Raw = Mapping[str, Any]
 _SERVER_SECONDS: Final = (300, 600)
 # It sends a bookmark about every minute. A connection on which nothing has come for longer is one that nobody has told
 # us is dead (a load balancer that forgot it), and is opened anew.
-SILENCE: Final = 100.0
+SILENCE: Final = 150.0
 _BACKOFF: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 # After so many failures in a row from one version it is listed anew: an etcd that was restored from a backup refuses a
 # version of its future for ever.

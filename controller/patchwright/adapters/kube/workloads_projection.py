@@ -10,11 +10,12 @@ from typing import Any, Final
 
 from patchwright.adapters.kube import owners
 from patchwright.adapters.kube.projection import instant
+from patchwright.domain.annotation import RecordError
 from patchwright.domain.model import PatchPolicy
 from patchwright.domain.nodes import labels as own
 from patchwright.domain.nodes import marks
 from patchwright.domain.targets import PAUSED_ANNOTATION, RISK_LABEL, STATE_ANNOTATION, Order
-from patchwright.domain.workloads.record import Record, RecordError, decode
+from patchwright.domain.workloads.record import Record, decode
 from patchwright.domain.workloads.view import VOLUMES, ImageField, WorkloadView
 
 RESOURCES: Final = {

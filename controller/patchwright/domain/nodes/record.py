@@ -6,17 +6,15 @@ its rollback Job may exist. After a crash it is all that is needed to go on or t
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-VERSION = 1
+from patchwright.domain import annotation
+
 # The longest record that we write, with every character of its message escaped, has some 5,500 characters.
 LIMIT = 8192
-WAVES = 1000
-YEARS = range(2000, 3000)
 
 
 class Mark(StrEnum):
@@ -63,20 +61,16 @@ class Record:
     excluded: bool = False
 
 
-class RecordError(ValueError):
-    """The annotation cannot be read: somebody edited it by hand, or a newer version wrote it."""
-
-
 def encode(record: Record) -> str:
     """Give the annotation's value."""
-    body: dict[str, Any] = {"v": VERSION}
+    body: dict[str, Any] = {}
     for name in Record.__slots__:
         value = getattr(record, name)
         # An empty label is not a missing one: what was there before is put back as it was (L4).
         if value is None or value is False or (value == "" and name != "previous"):
             continue
         body[_wire(name)] = value.isoformat() if isinstance(value, datetime) else value
-    return json.dumps(body, separators=(",", ":"))
+    return annotation.write(body)
 
 
 def decode(text: str) -> Record:
@@ -85,64 +79,27 @@ def decode(text: str) -> Record:
     Raises:
         RecordError: with what is wrong, in words for a person.
     """
-    if len(text) > LIMIT:
-        raise RecordError(f"it is {len(text)} characters long, more than {LIMIT}")
-    try:
-        body = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"it is not JSON ({error})") from None
-    if not isinstance(body, dict) or body.get("v") != VERSION:
-        raise RecordError(f"it is not a state of version {VERSION}")
-    return _record(body)
+    return annotation.read(text, _record, limit=LIMIT)
 
 
-def _record(body: dict[str, Any]) -> Record:
-    try:
-        return Record(
-            rollout=_text(body, "rollout"),
-            rollout_uid=_text(body, "rolloutUid"),
-            change_id=_text(body, "changeId"),
-            mark=Mark(body["mark"]),
-            wave=_wave(body),
-            started_at=_instant(body, "startedAt"),
-            since=_instant(body, "since"),
-            cordoned=body.get("cordoned") is True,
-            boot_id=str(body.get("bootId", "")),
-            previous=str(body["previous"]) if "previous" in body else None,
-            reason=str(body.get("reason", "")),
-            message=str(body.get("message", "")),
-            applied=body.get("applied") is True,
-            failed=body.get("failed") is True,
-            excluded=body.get("excluded") is True,
-        )
-    except KeyError as error:
-        raise RecordError(f"the field {error} is missing") from None
-    except ValueError as error:
-        raise RecordError(str(error)) from None
-
-
-def _wave(body: dict[str, Any]) -> int:
-    wave = body["wave"]
-    if not isinstance(wave, int) or isinstance(wave, bool) or not 0 <= wave < WAVES:
-        raise ValueError(f"the field 'wave' is not a whole number from 0 to {WAVES - 1}")
-    return wave
-
-
-def _text(body: dict[str, Any], name: str) -> str:
-    value = body[name]
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"the field '{name}' is not a text")
-    return value
-
-
-def _instant(body: dict[str, Any], name: str) -> datetime:
-    value = datetime.fromisoformat(_text(body, name))
-    if value.tzinfo is None:
-        raise ValueError(f"the field '{name}' has no time zone")
-    if value.year not in YEARS:
-        # Deadlines are added to it, and the calendar ends with the year 9999.
-        raise ValueError(f"the field '{name}' is no time of ours")
-    return value
+def _record(body: annotation.Body) -> Record:
+    return Record(
+        rollout=annotation.text(body, "rollout"),
+        rollout_uid=annotation.text(body, "rolloutUid"),
+        change_id=annotation.text(body, "changeId"),
+        mark=Mark(body["mark"]),
+        wave=annotation.wave(body),
+        started_at=annotation.instant(body, "startedAt"),
+        since=annotation.instant(body, "since"),
+        cordoned=body.get("cordoned") is True,
+        boot_id=str(body.get("bootId", "")),
+        previous=str(body["previous"]) if "previous" in body else None,
+        reason=str(body.get("reason", "")),
+        message=str(body.get("message", "")),
+        applied=body.get("applied") is True,
+        failed=body.get("failed") is True,
+        excluded=body.get("excluded") is True,
+    )
 
 
 def _wire(name: str) -> str:

@@ -6,18 +6,15 @@ the same patch as the images, so that there is no moment at which one is there w
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-VERSION = 1
+from patchwright.domain import annotation
+
 # Annotations have 256 KiB together; a record of 64 images, each string as long as the API lets it be, is far below.
 LIMIT = 128 * 1024
-WAVES = 1000
-YEARS = range(2000, 3000)
 
 
 class Mark(StrEnum):
@@ -73,14 +70,9 @@ class Record:
     taken: bool = False
 
 
-class RecordError(ValueError):
-    """The annotation cannot be read: somebody edited it by hand, or a newer version wrote it."""
-
-
 def encode(record: Record) -> str:
     """Give the annotation's value."""
     body: dict[str, Any] = {
-        "v": VERSION,
         "rollout": record.rollout,
         "rolloutUid": record.rollout_uid,
         "changeId": record.change_id,
@@ -92,7 +84,7 @@ def encode(record: Record) -> str:
         **{name: text for name in _TEXTS if (text := getattr(record, name))},
         **{name: True for name in _FLAGS if getattr(record, name)},
     }
-    return json.dumps(body, separators=(",", ":"))
+    return annotation.write(body)
 
 
 _TEXTS = ("revision", "reason", "message")
@@ -110,31 +102,18 @@ def decode(text: str) -> Record:
     Raises:
         RecordError: with what is wrong, in words for a person.
     """
-    if len(text) > LIMIT:
-        raise RecordError(f"it is {len(text)} characters long, more than {LIMIT}")
-    try:
-        body = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RecordError(f"it is not JSON ({error})") from None
-    if not isinstance(body, dict) or body.get("v") != VERSION:
-        raise RecordError(f"it is not a state of version {VERSION}")
-    try:
-        return _record(body)
-    except KeyError as error:
-        raise RecordError(f"the field {error} is missing") from None
-    except ValueError as error:
-        raise RecordError(str(error)) from None
+    return annotation.read(text, _record, limit=LIMIT)
 
 
-def _record(body: Mapping[str, Any]) -> Record:
+def _record(body: annotation.Body) -> Record:
     return Record(
-        rollout=_text(body, "rollout"),
-        rollout_uid=_text(body, "rolloutUid"),
-        change_id=_text(body, "changeId"),
+        rollout=annotation.text(body, "rollout"),
+        rollout_uid=annotation.text(body, "rolloutUid"),
+        change_id=annotation.text(body, "changeId"),
         mark=Mark(body["mark"]),
-        wave=_wave(body),
-        started_at=_instant(body, "startedAt"),
-        since=_instant(body, "since"),
+        wave=annotation.wave(body),
+        started_at=annotation.instant(body, "startedAt"),
+        since=annotation.instant(body, "since"),
         images=_images(body),
         revision=str(body.get("revision", "")),
         reason=str(body.get("reason", "")),
@@ -145,41 +124,17 @@ def _record(body: Mapping[str, Any]) -> Record:
     )
 
 
-def _images(body: Mapping[str, Any]) -> tuple[ImageRecord, ...]:
+def _images(body: annotation.Body) -> tuple[ImageRecord, ...]:
     found = body["images"]
     if not isinstance(found, list) or not found or not all(isinstance(each, dict) for each in found):
         raise ValueError("the field 'images' is no list of images")
     return tuple(
         ImageRecord(
-            _text(each, "part"),
-            _text(each, "name"),
-            was=_text(each, "was"),
-            to=_text(each, "to"),
+            annotation.text(each, "part"),
+            annotation.text(each, "name"),
+            was=annotation.text(each, "was"),
+            to=annotation.text(each, "to"),
             digest=str(each.get("digest", "")),
         )
         for each in found
     )
-
-
-def _wave(body: Mapping[str, Any]) -> int:
-    wave = body["wave"]
-    if not isinstance(wave, int) or isinstance(wave, bool) or not 0 <= wave < WAVES:
-        raise ValueError(f"the field 'wave' is not a whole number from 0 to {WAVES - 1}")
-    return wave
-
-
-def _text(body: Mapping[str, Any], name: str) -> str:
-    value = body[name]
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"the field '{name}' is not a text")
-    return value
-
-
-def _instant(body: Mapping[str, Any], name: str) -> datetime:
-    value = datetime.fromisoformat(_text(body, name))
-    if value.tzinfo is None:
-        raise ValueError(f"the field '{name}' has no time zone")
-    if value.year not in YEARS:
-        # Deadlines are added to it, and the calendar ends with the year 9999.
-        raise ValueError(f"the field '{name}' is no time of ours")
-    return value
