@@ -98,6 +98,7 @@ def test_l6_ending_before_the_marks_are_removed_is_caught(monkeypatch: Patch) ->
 
 def test_l8_starting_without_asking_policy_is_caught(monkeypatch: Patch) -> None:
     monkeypatch.setattr(gates, "policy", lambda context, candidates, *, wave, size: None)
+    monkeypatch.setattr(gates, "unseen", lambda context, candidates, picked: None)
     assert "L8" in broken(PLAIN)
 
 
