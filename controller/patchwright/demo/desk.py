@@ -1,17 +1,22 @@
-"""A person at a desk: a clone, a branch, a commit, a merge, a push. Everything is done by git itself."""
+"""A person at a desk: a clone, a branch, a commit, a merge, a push, as GitPython has git do them."""
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
-import subprocess
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import git
 
 from patchwright import errors
 
 AUTHOR: Final = "Robin"
+ENV: Final = ("env", "-i")
 
 
 class GitFailed(errors.PatchwrightError):
@@ -34,9 +39,30 @@ class Merge:
         return self.commit[:7]
 
 
+class CleanGit(git.Git):
+    """git in an environment of its own.
+
+    GitPython adds to the user's environment and takes nothing away; there a ``GIT_DIR`` from a hook, a proxy or a key
+    that signs every commit would have a say. So git is started through env(1), which begins with nothing.
+    """
+
+    def execute(self, command: Any, *args: Any, **kwargs: Any) -> Any:
+        """Run a command, with nothing of the user's environment but what finds git and trusts servers."""
+        given = {**_environment(), **self.environment(), **(kwargs.pop("env", None) or {})}
+        pairs = [f"{name}={value}" for name, value in given.items()]
+        return super().execute([*ENV, *pairs, *command], *args, **kwargs)
+
+
+class CleanRepo(git.Repo):
+    """A repository whose git is ``CleanGit``."""
+
+    GitCommandWrapperType = CleanGit
+
+
 def create(bare: Path) -> None:
     """Create an empty repository that is served and pushed to."""
-    _git("init", "--quiet", "--bare", "--initial-branch=main", str(bare), cwd=bare.parent)
+    with _told(bare.parent):
+        CleanRepo.init(bare, expand_vars=False, quiet=True, bare=True, initial_branch="main").close()
 
 
 class Desk:
@@ -44,10 +70,12 @@ class Desk:
 
     def __init__(self, url: str, directory: Path) -> None:
         self.directory = directory
-        _git("clone", "--quiet", url, str(directory), cwd=directory.parent)
+        with _told(directory.parent):
+            CleanRepo.clone_from(url, directory, quiet=True).close()
         # Whoever looks around later commits as himself, without a global configuration.
-        self._git("config", "user.name", AUTHOR)
-        self._git("config", "user.email", "robin@example.com")
+        with self._repo() as repo, repo.config_writer() as config:
+            config.set_value("user", "name", AUTHOR)
+            config.set_value("user", "email", "robin@example.com")
 
     def commit(self, files: Mapping[str, str], subject: str, body: str = "") -> str:
         """Commit ``files`` on the current branch; give the commit's id."""
@@ -55,42 +83,50 @@ class Desk:
             path = self.directory / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        self._git("add", "--all")
-        self._git("commit", "--quiet", "-m", subject, *(["-m", body] if body else []))
-        return self._git("rev-parse", "HEAD")
+        with self._repo() as repo:
+            repo.git.add(all=True)
+            repo.git.commit(quiet=True, message=[subject, *([body] if body else [])])
+            return repo.head.commit.hexsha
 
     def push(self, branch: str = "main") -> None:
         """Push a branch."""
-        self._git("push", "--quiet", "origin", branch)
+        with self._repo() as repo:
+            repo.git.push("origin", branch, quiet=True)
 
     def pull_request(self, number: int, branch: str, files: Mapping[str, str], *, subject: str) -> Merge:
         """Commit on a branch, push it, merge it into ``main`` as a forge does, and push that."""
-        self._git("switch", "--quiet", "main")
-        self._git("switch", "--quiet", "--create", branch)
+        with self._repo() as repo:
+            repo.git.switch("main", quiet=True)
+            repo.git.switch("--quiet", "--create", branch)
         self.commit(files, subject)
         self.push(branch)
-        self._git("switch", "--quiet", "main")
         title = f"Merge pull request #{number} from {AUTHOR.lower()}/{branch}"
-        self._git("merge", "--quiet", "--no-ff", "-m", title, "-m", subject, branch)
+        with self._repo() as repo:
+            repo.git.switch("main", quiet=True)
+            repo.git.merge(branch, no_ff=True, quiet=True, m=[title, subject])
+            merge = Merge(repo.head.commit.hexsha, subject)
         self.push()
-        return Merge(self._git("rev-parse", "HEAD"), subject)
+        return merge
 
-    def _git(self, *words: str) -> str:
-        return _git(*words, cwd=self.directory)
+    @contextlib.contextmanager
+    def _repo(self) -> Iterator[git.Repo]:
+        """Open the clone for one piece of work; GitPython keeps processes of git until it is closed."""
+        with _told(self.directory), CleanRepo(self.directory, expand_vars=False) as repo:
+            yield repo
 
 
-def _git(*words: str, cwd: Path) -> str:
-    done = subprocess.run(  # noqa: S603 - git, with words of our own
-        ["git", *words],  # noqa: S607 - the user's own git
-        cwd=cwd,
-        env=_environment(),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode:
-        raise GitFailed(f"git {' '.join(words)} failed in {cwd}: {done.stderr.strip()}")
-    return done.stdout.strip()
+@contextlib.contextmanager
+def _told(where: Path) -> Iterator[None]:
+    """Say in our own error what git said."""
+    try:
+        yield
+    except git.CommandError as error:
+        words = itertools.dropwhile(lambda word: "=" in word, error.command[len(ENV) :])
+        # That there is nothing to commit is said where the good news go.
+        said = re.sub(r"^\s*std(out|err): '|'$", "", error.stderr or error.stdout).strip()
+        raise GitFailed(f"{' '.join(words)} failed in {where}: {said}") from error
+    except git.GitError as error:
+        raise GitFailed(f"git cannot work in {where}: {error}") from error
 
 
 def _environment() -> dict[str, str]:

@@ -16,14 +16,18 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import yaml
 
 from patchwright.api import crds
-from patchwright.demo import attendant, desk, examples, pace
+from patchwright.demo import attendant, examples, pace
 from patchwright.demo.cluster import AGENT, NAMESPACE, PLATFORM, Cluster
 from patchwright.sandbox import controlplane, errors, fleet, paths, progress, state
+
+if TYPE_CHECKING:
+    # GitPython looks for git when it is imported, and refuses to be where there is none: no other command needs it.
+    from patchwright.demo import desk
 
 REPOSITORY: Final = "fleet"
 _SHOP: Final = "shop"
@@ -144,6 +148,8 @@ class Site:
         self._kubectl(["wait", "--for=condition=Established", "crd", "--all", "--timeout=30s"])
 
     def _start_attendant(self) -> None:
+        from patchwright.demo import desk  # noqa: PLC0415 (see above)
+
         self._show.step("Starting the Git server and the operator")
         git = self.home / "git"
         git.mkdir()
@@ -185,6 +191,8 @@ class Site:
 
     def _first_pushes(self) -> desk.Desk:
         """Push the example as it is, and then what is shortened."""
+        from patchwright.demo import desk  # noqa: PLC0415 (see above)
+
         self._show.step("Pushing the example repository")
         person = desk.Desk(self.ready.git_url, self.home / "clone")
         files = examples.repository()

@@ -5,17 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from patchwright.demo import telling
 from patchwright.demo.cluster import Cluster, Raw, change_id, uid_of
-from patchwright.demo.desk import Desk, Merge
 from patchwright.demo.findings import INSTALLED, Claim
 from patchwright.demo.screen import Mark, Screen
 from patchwright.demo.site import REPOSITORY
 from patchwright.demo.telling import Glance
 from patchwright.demo.witness import Witness
 from patchwright.domain.state import TERMINAL
+
+if TYPE_CHECKING:
+    from patchwright.demo.desk import Desk, Merge
 
 PERIOD: Final = 0.25
 # Much longer than it takes: a busy machine must not make a good demo fail.

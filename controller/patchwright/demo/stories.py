@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from patchwright.demo import examples, findings
 from patchwright.demo.cluster import Cluster, Raw, change_id
-from patchwright.demo.desk import Merge
 from patchwright.demo.findings import Claim
 from patchwright.demo.screen import Mark, Screen
 from patchwright.demo.stage import PERIOD, Result, Run, Stage
+
+if TYPE_CHECKING:
+    from patchwright.demo.desk import Merge
 
 POLICY: Final = "security-updates"
 CANARIES: Final = 3
