@@ -200,9 +200,12 @@ def test_nothing_new_starts_once_it_is_halted_paused_superseded_or_over(snapshot
 @SETTINGS
 @given(snapshots())
 def test_nothing_new_starts_without_an_allowed_recorded_decision_of_the_pinned_revision(snapshot: Snapshot) -> None:
-    if not started(snapshot, decide(snapshot)):
+    begun = started(snapshot, decide(snapshot))
+    if not begun:
         return
     recorded = snapshot.state.policy
+    assert snapshot.asked is not None
+    assert {node.name for node in begun} <= snapshot.asked, "policy has seen every name"
     assert recorded is not None
     assert recorded.wave == snapshot.state.wave
     if recorded.decision is None:

@@ -244,8 +244,10 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
     """Give anything that ``decide`` may be asked about; in half of the cases nothing but the fleet is in the way."""
     policy = draw(policies())
     made = [draw(node_builders(f"n{number}")) for number in range(draw(st.integers(0, 7)))]
+    everybody = frozenset(each.view.name for each in made)
     found = builders.snapshot(
         *made,
+        asked=draw(st.sampled_from((everybody, everybody, everybody - {"n1", "n4"}, None))),
         policy=policy,
         rollout=draw(rollouts()),
         state=draw(states(policy, made)),
