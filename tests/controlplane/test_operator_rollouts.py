@@ -152,6 +152,21 @@ def test_a_rollout_that_is_deleted_midway_is_undone_before_it_goes(scene: Scene)
     assert (scene.marks(), scene.cordoned(), scene.installed(), scene.jobs()) == ({}, [], {}, [])
 
 
+def test_control_plane_nodes_are_patched_after_the_others_and_one_at_a_time(scene: Scene) -> None:
+    workers = scene.add_nodes(2)
+    masters = scene.add_nodes(3, prefix="cp", labels={"node-role.kubernetes.io/control-plane": ""})
+    scene.policy(strategy={"canary": {"count": 1, "soak": "0s"}, "maxUnavailable": "50%"})
+    rollout = scene.rollout("0.95", words=["--duration=1s"])
+    assert scene.until_phase(rollout, "Succeeded")["updated"] == "5/5"
+    order = scene.touched(rollout)
+    assert sorted(order[:2]) == sorted(workers)
+    away: set[str] = set()
+    for change in scene.observer.since(scene.mark):
+        if change.kind == "Node" and change.after and (name := change.thing["metadata"]["name"]) in masters:
+            (away.add if change.after["spec"].get("unschedulable") else away.discard)(name)
+            assert len(away) <= 1, "etcd may not survive two of them away at once (4.23)"
+
+
 def test_a_budget_of_zero_starts_nothing_and_says_so(scene: Scene) -> None:
     scene.add_nodes(3)
     scene.policy(strategy={**CANARIES, "maxUnavailable": 0})
