@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import TypeVar
 
 import pytest
 
 from patchwright.sandbox import client, controlplane, progress
-from support import operator_stage
+from support import fault_proxy, operator_stage
 from support.operator_scene import Scene
 from support.workload_scene import WorkloadScene
 
 _NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+async def goodbyes(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """Let what a test with a loop of its own has closed be closed before that loop ends."""
+    yield
+    if inspect.iscoroutinefunction(request.function):
+        await fault_proxy.let_tls_end()
 
 
 @pytest.fixture(scope="session")
