@@ -93,8 +93,8 @@ def test_a_bad_version_must_reach_somebody_and_no_more_than_the_canaries() -> No
 
 def test_a_node_that_was_touched_before_the_canary_had_passed_is_counted() -> None:
     exposed = {"a": 1.0, "b": 1.0, "c": 9.0}
-    assert list(findings.canary_first(exposed, 2, passed_at=5.0)) == []
-    assert list(findings.canary_first(exposed, 2, passed_at=9.5)) == [
+    assert list(findings.canary_first(exposed, 2, passed_at=5.0 + findings.SIGHT)) == []
+    assert list(findings.canary_first(exposed, 2, passed_at=9.5 + findings.SIGHT)) == [
         "3 nodes were touched before the 2 canaries had passed"
     ]
     assert list(findings.canary_first(exposed, 2, passed_at=None)) == ["the canary was never seen to pass"]

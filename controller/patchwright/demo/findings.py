@@ -30,6 +30,11 @@ class Claim:
         return cls(sentence, tuple(faults))
 
 
+# Status and Jobs come by two watches: what followed the canary may be seen this many seconds before that it has passed.
+# The canaries' soak is several times longer.
+SIGHT: Final = 1.0
+
+
 def ended(rollout: Raw | None, name: str, *, phase: str, reason: str = "") -> Iterator[str]:
     """Compare how a rollout ended, and why."""
     if rollout is None:
@@ -92,7 +97,7 @@ def canary_first(exposed: Mapping[str, float], canaries: int, *, passed_at: floa
     if passed_at is None:
         yield "the canary was never seen to pass"
         return
-    early = [name for name, at in exposed.items() if at < passed_at]
+    early = [name for name, at in exposed.items() if at < passed_at - SIGHT]
     if len(early) > canaries:
         yield f"{len(early)} nodes were touched before the {canaries} canaries had passed"
 
