@@ -243,6 +243,10 @@ class Scene(Hands):
         """Give the nodes that a rollout has cordoned to patch them, in that order."""
         return [name for name, record, _ in self._records(rollout) if record["mark"] == "Draining"]
 
+    def decided(self, rollout: str) -> dict[str, str]:
+        """Give when it was decided, in RFC 3339, that each node that a rollout has cordoned is to be patched."""
+        return {name: record["since"] for name, record, _ in self._records(rollout) if record["mark"] == "Draining"}
+
     def claimed(self, rollout: str) -> list[str]:
         """Give the nodes that a rollout has begun to prepare, in that order."""
         return [name for name, record, _ in self._records(rollout) if record["mark"] == "Preparing"]
