@@ -92,12 +92,12 @@ def test_a_bad_version_must_reach_somebody_and_no_more_than_the_canaries() -> No
 
 
 def test_a_node_that_was_touched_before_the_canary_had_passed_is_counted() -> None:
-    exposed = {"a": 1.0, "b": 1.0, "c": 9.0}
-    assert list(findings.canary_first(exposed, 2, passed_at=5.0 + findings.SIGHT)) == []
-    assert list(findings.canary_first(exposed, 2, passed_at=9.5 + findings.SIGHT)) == [
+    exposed = {"a": 10, "b": 11, "c": 90}
+    assert list(findings.canary_first(exposed, 2, passed=89)) == []
+    assert list(findings.canary_first(exposed, 2, passed=91)) == [
         "3 nodes were touched before the 2 canaries had passed"
     ]
-    assert list(findings.canary_first(exposed, 2, passed_at=None)) == ["the canary was never seen to pass"]
+    assert list(findings.canary_first(exposed, 2, passed=None)) == ["the canary was never seen to pass"]
     assert list(findings.untouched(exposed)) == ["3 nodes were touched: a, b, c"]
 
 

@@ -30,11 +30,6 @@ class Claim:
         return cls(sentence, tuple(faults))
 
 
-# Status and Jobs come by two watches: what followed the canary may be seen this many seconds before that it has passed.
-# The canaries' soak is several times longer.
-SIGHT: Final = 1.0
-
-
 def ended(rollout: Raw | None, name: str, *, phase: str, reason: str = "") -> Iterator[str]:
     """Compare how a rollout ended, and why."""
     if rollout is None:
@@ -92,12 +87,12 @@ def untouched(exposed: Collection[str]) -> Iterator[str]:
         yield f"{len(exposed)} nodes were touched: {listed(sorted(exposed))}"
 
 
-def canary_first(exposed: Mapping[str, float], canaries: int, *, passed_at: float | None) -> Iterator[str]:
-    """L2: until the canaries had passed, no other node may have been touched."""
-    if passed_at is None:
+def canary_first(exposed: Mapping[str, int], canaries: int, *, passed: int | None) -> Iterator[str]:
+    """L2: until the canaries had passed, no other node may have been touched; in resource versions of one cluster."""
+    if passed is None:
         yield "the canary was never seen to pass"
         return
-    early = [name for name, at in exposed.items() if at < passed_at - SIGHT]
+    early = [name for name, written in exposed.items() if written < passed]
     if len(early) > canaries:
         yield f"{len(early)} nodes were touched before the {canaries} canaries had passed"
 

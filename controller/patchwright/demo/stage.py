@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +13,7 @@ from patchwright.demo.findings import INSTALLED, Claim
 from patchwright.demo.screen import Mark, Screen
 from patchwright.demo.site import REPOSITORY
 from patchwright.demo.telling import Glance
-from patchwright.demo.witness import Witness
+from patchwright.demo.witness import Account, Witness
 from patchwright.domain.state import TERMINAL
 
 if TYPE_CHECKING:
@@ -40,16 +40,11 @@ class Result:
 
 @dataclass(slots=True)
 class Run:
-    """One rollout, watched to its end.
-
-    ``exposed`` are the nodes on which its change was applied, with the time; ``canary_passed`` is when the first wave
-    after the canary was seen.
-    """
+    """One rollout, watched to its end; ``account`` is what the witness saw of it."""
 
     name: str
     rollout: Raw | None = None
-    exposed: dict[str, float] = field(default_factory=dict)
-    canary_passed: float | None = None
+    account: Account = field(default_factory=Account)
 
     @property
     def status(self) -> Raw:
@@ -60,6 +55,11 @@ class Run:
     def phase(self) -> str:
         """Give its phase."""
         return str(self.status.get("phase", "never created"))
+
+    @property
+    def exposed(self) -> Collection[str]:
+        """Give the nodes on which its change was applied, or was about to be."""
+        return self.account.exposed
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +112,10 @@ class Stage:
             while time.monotonic() - watching.began < _PATIENCE and run.phase not in TERMINAL:
                 run.rollout = self.cluster.rollout(name)
                 if run.rollout is not None:
-                    watching.look(run, run.rollout)
+                    watching.look(run.rollout)
                 time.sleep(PERIOD)
         if run.rollout is not None:
-            run.exposed = self._witness.exposed(uid_of(run.rollout))
+            run.account = self._witness.account(uid_of(run.rollout))
         return run
 
     def _await_applied(self, merged: Merge) -> bool:
@@ -143,11 +143,9 @@ class _Watching:
         self._told: Glance | None = None
         self._told_at = self.began
 
-    def look(self, run: Run, rollout: Raw) -> None:
+    def look(self, rollout: Raw) -> None:
         """Tell what is new."""
         now = telling.glance(rollout)
-        if run.canary_passed is None and now.wave not in ("", "canary"):
-            run.canary_passed = time.monotonic()
         for sentence in telling.news(self._cluster.events(), rollout, self._events):
             self._screen.line(Mark.NODE, sentence)
         if self._worth_a_line(now):

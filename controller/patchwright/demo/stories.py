@@ -46,7 +46,7 @@ def _good_claims(cluster: Cluster, run: Run, total: int) -> Iterator[Claim]:
     nodes, change = cluster.nodes(), change_id(run.rollout)
     label = f"{findings.INSTALLED}{POLICY}={change}"
     yield Claim.of(f"all {total} nodes are labelled {label}", findings.installed(nodes, POLICY, change))
-    first = findings.canary_first(run.exposed, CANARIES, passed_at=run.canary_passed)
+    first = findings.canary_first(run.account.exposed, CANARIES, passed=run.account.passed)
     yield Claim.of(f"nobody else was touched before the {CANARIES} canaries had passed", first)
     yield _tidy(cluster)
 

@@ -1,70 +1,103 @@
-"""Who was touched, and when: a witness outside the operator, who watches the patch Jobs at the API server.
+"""Who was touched, and in which order: a witness outside the operator, who watches the API server.
 
-Status is the operator's word for it. A Job that was there for a second is seen by a watch only.
+Status is the operator's word for it. A Job that was there for a second is seen by a watch only, and what came first is
+told by resource versions alone: the API server counts all its writes by one number, whatever their kind (KEP-5504),
+while the time at which this process hears of them says little on a busy machine.
 """
 
 from __future__ import annotations
 
 import contextlib
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
 from patchwright import errors
+from patchwright.demo import cluster, telling
 from patchwright.demo.cluster import Raw
 from patchwright.domain.nodes import labels
 from patchwright.sandbox import client
 
 _JOBS: Final = "/apis/batch/v1/jobs"
+_ROLLOUTS: Final = "/apis/patchwright.dev/v1alpha1/patchrollouts"
+_BEFORE: Final = ("", "canary")
 _PAUSE: Final = 0.2
 
 
+@dataclass(frozen=True, slots=True)
+class Account:
+    """What was seen of one rollout, as resource versions.
+
+    ``exposed`` gives for each node when the first apply Job for it was written, ``passed`` when status first named a
+    wave after the canary (None: never).
+    """
+
+    exposed: dict[str, int] = field(default_factory=dict)
+    passed: int | None = None
+
+
 class Witness:
-    """Remembers when the first apply Job of each rollout was seen on each node; a context manager."""
+    """Remembers the first apply Job of each rollout on each node, and the end of each canary; a context manager."""
 
     def __init__(self, kubeconfig: Path) -> None:
         self._kubeconfig = kubeconfig
-        self._seen: dict[str, dict[str, float]] = {}
+        self._exposed: dict[str, dict[str, int]] = {}
+        self._passed: dict[str, int] = {}
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="witness", daemon=True)
+        watches = ((_JOBS, self._note_job), (_ROLLOUTS, self._note_rollout))
+        self._threads = [
+            threading.Thread(target=self._run, args=watch, name=f"witness of {watch[0]}", daemon=True)
+            for watch in watches
+        ]
 
     def __enter__(self) -> Self:
         """Begin to watch."""
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End; the thread notices with the next event, or with the process."""
+        """End; the threads notice with the next event, or with the process."""
         self._ended.set()
 
-    def exposed(self, rollout_uid: str) -> dict[str, float]:
-        """Give every node on which the change was applied, or was about to be, with its time (monotonic seconds)."""
+    def account(self, rollout_uid: str) -> Account:
+        """Give what was seen of a rollout until now."""
         with self._lock:
-            return dict(self._seen.get(rollout_uid, {}))
+            return Account(dict(self._exposed.get(rollout_uid, {})), self._passed.get(rollout_uid))
 
-    def _run(self) -> None:
+    def _run(self, path: str, note: Callable[[Raw], None]) -> None:
         with client.Client(self._kubeconfig, user_agent="patchwright-demo-witness") as api:
             while not self._ended.is_set():
-                # A watch ends every few minutes, and the list then brings what was missed.
                 with contextlib.suppress(errors.ClusterError):
-                    for job in self._jobs(api):
-                        self._note(job)
+                    for seen in self._objects(api, path):
+                        with self._lock:
+                            note(seen)
                 self._ended.wait(_PAUSE)
 
-    def _jobs(self, api: client.Client) -> Iterator[Raw]:
-        listed = api.get(_JOBS)
+    def _objects(self, api: client.Client, path: str) -> Iterator[Raw]:
+        """List once, then watch on: a list has only the last version of what was written several times."""
+        listed = api.get(path)
         yield from listed["items"]
-        for job in api.watch(_JOBS, listed["metadata"]["resourceVersion"]):
-            if self._ended.is_set():
-                return
-            yield job
+        since = listed["metadata"]["resourceVersion"]
+        while not self._ended.is_set():
+            for seen in api.watch(path, since):
+                yield seen
+                since = seen["metadata"]["resourceVersion"]
+            self._ended.wait(_PAUSE)
 
-    def _note(self, job: Raw) -> None:
+    def _note_job(self, job: Raw) -> None:
         marks, notes = job["metadata"].get("labels") or {}, job["metadata"].get("annotations") or {}
-        if marks.get(labels.STEP) != "apply" or labels.ROLLOUT not in marks:
-            return
-        with self._lock:
-            self._seen.setdefault(marks[labels.ROLLOUT], {}).setdefault(str(notes.get(labels.NODE)), time.monotonic())
+        if marks.get(labels.STEP) == "apply" and labels.ROLLOUT in marks:
+            nodes = self._exposed.setdefault(marks[labels.ROLLOUT], {})
+            nodes.setdefault(str(notes.get(labels.NODE)), _version(job))
+
+    def _note_rollout(self, rollout: Raw) -> None:
+        if telling.glance(rollout).wave not in _BEFORE:
+            self._passed.setdefault(cluster.uid_of(rollout), _version(rollout))
+
+
+def _version(thing: Raw) -> int:
+    return int(thing["metadata"]["resourceVersion"])
