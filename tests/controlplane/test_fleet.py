@@ -290,9 +290,16 @@ async def test_jobs_that_have_ended_are_gone_at_once_and_one_that_runs_only_with
     # A Job that has no pod yet is gone at once, whatever the policy.
     pods = f"/api/v1/namespaces/{bench.namespace}/pods"
     await bench.until(lambda: any(each["metadata"]["name"].startswith("runs") for each in bench.admin.items(pods)))
+    [pod] = [each for each in bench.admin.items(pods) if each["metadata"]["name"].startswith("runs")]
+    # A kubelet takes its time to end a container; here the pod stays until we say so.
+    mine = f"{pods}/{pod['metadata']['name']}"
+    finalizers = pod["metadata"].get("finalizers", [])
+    bench.admin.patch(mine, {"metadata": {"finalizers": [*finalizers, "example.org/still-runs"]}})
     await bench.fleet.delete_jobs(bench.case.uid)
     [left] = bench.admin.items(path)
     assert "foregroundDeletion" in left["metadata"]["finalizers"]
+    bench.admin.patch(mine, {"metadata": {"finalizers": None}})
+    await bench.until(lambda: not bench.admin.items(path))
 
 
 def pod(name: str, node: str, **spec: Any) -> dict[str, Any]:
