@@ -7,9 +7,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Two workers fill two cores. In tier 3 each has a control plane of its own, and the tests of a file stay together.
+# Two workers fill two cores. Those of tier 3 wait more than they compute, so there are three; each has a control plane
+# of its own, the tests of a file stay together, and files are taken in the order of tests/controlplane/conftest.py.
 WORKERS ?= 2
-CONTROLPLANE := pytest tests/controlplane -n $(WORKERS) --dist loadfile
+CONTROLPLANE := pytest tests/controlplane -n 3 --dist loadfile --no-loadscope-reorder
 SEEDS ?= 2000
 
 .PHONY: help setup programs lint fmt unit coverage policies simulate controlplane test bench demo crds verify clean

@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import itertools
 import sys
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import TypeVar
 
@@ -17,6 +18,16 @@ from support.operator_scene import Scene
 from support.workload_scene import WorkloadScene
 
 _NUMBERS = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put files with few tests first: they have the long ones, and what is long must not be left for the end.
+
+    With ``--dist loadfile`` a file is one worker's; xdist's own order, most tests first, left one worker with the demo
+    while the others had nothing to do any more. Only where nothing but this tier runs: the hook sees every item.
+    """
+    sizes = Counter(item.path for item in items)
+    items.sort(key=lambda item: sizes[item.path])
 
 
 @pytest.fixture(autouse=True)

@@ -116,7 +116,7 @@ def test_a_deletion_outlives_a_kill(scene: Scene) -> None:
     scene.until(lambda: scene.phase(rollout) == "RollingBack", "the rollback")
     scene.operator.kill()
     scene.operator.start()
-    scene.until(lambda: scene.observer.get("PatchRollout", rollout) is None, "the rollout being gone")
+    scene.until_gone(rollout)
     assert (scene.marks(), scene.cordoned(), scene.installed()) == ({}, [], {})
 
 

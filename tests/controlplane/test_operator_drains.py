@@ -104,8 +104,7 @@ def test_a_node_is_given_back_to_load_balancers_though_the_operator_was_killed_a
     scene.operator.kill()
     scene.delete("PatchRollout", rollout)
     scene.operator.start()
-    scene.until(lambda: scene.observer.get("PatchRollout", rollout) is None, "the rollout being gone")
-    scene.observer.settle()
+    scene.until_gone(rollout)
     assert (labels(scene), scene.cordoned(), scene.marks()) == ({}, [], {})
 
 
@@ -132,8 +131,7 @@ def test_a_quarantined_node_stays_out_of_the_load_balancers_with_its_cordon(scen
     assert (scene.cordoned(), labels(scene)) == ([node], {node: "patchwright"})
     # It is a person's from now on, the record being gone too.
     scene.delete("PatchRollout", rollout)
-    scene.until(lambda: scene.observer.get("PatchRollout", rollout) is None, "the rollout being gone")
-    scene.observer.settle()
+    scene.until_gone(rollout)
     assert (scene.cordoned(), labels(scene)) == ([node], {node: "patchwright"})
     # He uncordons it and forgets the label: whoever patches it next takes it off.
     scene.uncordon(node)

@@ -255,7 +255,7 @@ def test_a_flag_that_cannot_be_read_does_not_keep_a_deleted_rollout_from_being_u
     scene.restart()
     assert scene.installed() != {}
     scene.delete("PatchRollout", rollout)
-    scene.until(lambda: scene.observer.get("PatchRollout", rollout) is None, "the rollout being gone")
+    scene.until_gone(rollout)
     assert (scene.marks(), scene.cordoned(), scene.installed(), scene.jobs()) == ({}, [], {}, [])
     [event] = scene.until(lambda: scene.events("RollingBack", about=rollout), "the event")
     assert f"the rollout is being deleted (passed over: {fault}; " in event["note"]
@@ -273,6 +273,7 @@ def test_a_rollout_that_is_torn_away_leaves_the_node_at_work_to_a_person_who_is_
     assert f"rollout patchwright-system/{rollout} does not exist any more and left it half-way" in event["note"]
     assert "check what is on it, then uncordon it" in event["note"]
     scene.until(lambda: not scene.jobs(), "its Job being gone once it has ended")
+    scene.observer.settle()
     assert (scene.cordoned(), scene.record(victim)["reason"]) == ([victim], "RolloutGone")
     assert scene.metric("patchwright_node_abandoned", node=victim) == 1.0
     scene.change("PatchPolicy", scene.name, {"spec": {"strategy": {"maxUnavailable": "50%", "topologyKey": None}}})

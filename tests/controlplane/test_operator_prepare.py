@@ -100,6 +100,5 @@ def test_a_rollout_that_is_deleted_while_it_prepares_leaves_nothing_behind(scene
     rollout = scene.rollout("1.5", script={"prepare": {"args": ["prepare", "--hang"]}})
     scene.until(scene.jobs, "the prepare Job")
     scene.delete("PatchRollout", rollout)
-    scene.until(lambda: scene.observer.get("PatchRollout", rollout) is None, "the rollout being gone")
-    scene.observer.settle()
+    scene.until_gone(rollout)
     assert (scene.marks(), scene.ever_cordoned(), scene.installed(), scene.jobs()) == ({}, [], {}, [])

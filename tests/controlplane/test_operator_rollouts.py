@@ -147,8 +147,7 @@ def test_a_rollout_that_is_deleted_midway_is_undone_before_it_goes(scene: Scene)
     scene.until(lambda: len(scene.installed()) >= 1 and len(scene.touched(rollout)) >= 2, "two nodes being touched")
     scene.delete("PatchRollout", rollout)
     scene.until(lambda: scene.phase(rollout) == "RollingBack", "the rollback")
-    scene.until(lambda: scene.observer.get("PatchRollout", rollout) is None, "the rollout being gone")
-    scene.observer.settle()
+    scene.until_gone(rollout)
     assert (scene.marks(), scene.cordoned(), scene.installed(), scene.jobs()) == ({}, [], {}, [])
 
 

@@ -222,7 +222,7 @@ def test_an_old_record_that_kubectl_rollout_undo_brings_back_is_in_nobody_s_way(
     shop.until_phase(first, "Succeeded")
     shop.until_phase(shop.image_rollout("1.2"), "Succeeded")
     shop.delete("PatchRollout", first)
-    shop.until(lambda: shop.observer.get("PatchRollout", first) is None, "the first rollout being gone")
+    shop.until_gone(first)
 
     shop.undo(space, "web", back_to="1.1")
 

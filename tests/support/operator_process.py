@@ -104,10 +104,12 @@ class OperatorProcess:
         except OSError:
             return 0, ""
 
-    def await_ready(self, *, timeout: float = 90.0) -> None:
-        """Wait until ``/readyz`` says yes."""
+    def await_ready(self, *, timeout: float = 90.0, again: bool = False) -> None:
+        """Wait until ``/readyz`` says yes; with ``again`` it is started anew whenever it ends before that."""
         deadline = time.monotonic() + timeout
         while self.get("/readyz")[0] != 200:
+            if again:
+                self.start()
             assert self.alive, f"the operator ended: {self.log[-2000:]}"
             assert time.monotonic() < deadline, f"the operator is not ready: {self.get('/readyz')}; {self.log[-2000:]}"
             time.sleep(0.05)

@@ -162,7 +162,7 @@ class Scene(Hands):
         self.delete("PatchRollout", rollout)
         with contextlib.suppress(errors.NotFound):
             self.change("PatchRollout", rollout, {"metadata": {"finalizers": None}})
-        self.until(lambda: self.observer.get("PatchRollout", rollout) is None, "the rollout being gone")
+        self.until_gone(rollout)
 
     def restart(self) -> None:
         """Stop the operator in an orderly way, and start it again."""
@@ -173,7 +173,7 @@ class Scene(Hands):
     def keep_running(self) -> None:
         """Do as the kubelet does: start the operator again if it has ended, and wait until it is ready."""
         self.operator.start()
-        self.operator.await_ready()
+        self.operator.await_ready(again=True)
 
     # --- what is seen ---------------------------------------------------------------------------------------------
 
@@ -286,6 +286,11 @@ class Scene(Hands):
             # Whoever asks about nodes next must not be told what a slower watch has not heard of yet.
             self.observer.settle()
         return found
+
+    def until_gone(self, rollout: str) -> None:
+        """Wait until a rollout does not exist any more, and all that was written before that has been heard of."""
+        self.until(lambda: self.observer.get("PatchRollout", rollout) is None, "the rollout being gone")
+        self.observer.settle()
 
     def until_message(self, rollout: str, text: str, *, timeout: float = 120.0) -> dict[str, Any]:
         """Wait until a rollout's sentence holds a text; give the status."""
