@@ -38,6 +38,8 @@ KINDS: Final = {
     "Lease": f"/apis/coordination.k8s.io/v1/namespaces/{SYSTEM}/leases",
     "Event": "/apis/events.k8s.io/v1/events",
 }
+# What a rollout works on.
+TARGETS: Final = ("Node", "Pod", "Job", "Deployment", "StatefulSet", "DaemonSet", "CronJob")
 # What is waited for takes a second or two; this machine may be busy with something else as well.
 PATIENCE: Final = 120.0
 _AGAIN = 0.1
@@ -150,10 +152,10 @@ class Observer:
 
         self.until(there, what, timeout=timeout)
 
-    def settle(self) -> None:
-        """Wait until all that has happened so far has been heard of."""
-        for kind, path in KINDS.items():
-            items, version = self._list(path)
+    def settle(self, *kinds: str) -> None:
+        """Wait until all that has happened so far to these kinds, or to all, has been heard of."""
+        for kind in kinds or KINDS:
+            items, version = self._list(KINDS[kind])
             listed = {one["metadata"]["uid"]: _version(one) for one in items}
             self.until(partial(self._caught_up, kind, listed, int(version)), f"the watch of {kind} catching up")
 

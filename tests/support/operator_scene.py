@@ -18,7 +18,7 @@ from typing import Any, Final
 from patchwright import errors
 from patchwright.sandbox import fleet
 from support import operator_audit, operator_laws, operator_story, operator_world
-from support.observer import SYSTEM, Change, Raw
+from support.observer import KINDS, SYSTEM, TARGETS, Change, Raw
 from support.operator_hands import IMAGE, LEASE, Hands, path
 from support.operator_process import OperatorProcess
 from support.operator_stage import Stage
@@ -282,9 +282,8 @@ class Scene(Hands):
 
         found = self.observer.until(there, f"{rollout} being {' or '.join(phases)}", timeout=timeout)
         assert found is not None
-        if found["phase"] in TERMINAL:
-            # Whoever asks about nodes next must not be told what a slower watch has not heard of yet.
-            self.observer.settle()
+        # Whoever asks about nodes next must not be told what a slower watch has not heard of yet.
+        self.observer.settle(*(KINDS if found["phase"] in TERMINAL else TARGETS))
         return found
 
     def until_gone(self, rollout: str) -> None:
@@ -297,7 +296,9 @@ class Scene(Hands):
         self.until(
             lambda: text in self.status(rollout).get("message", ""), f"{rollout} saying {text!r}", timeout=timeout
         )
-        return self.status(rollout)
+        status = self.status(rollout)
+        self.observer.settle(*TARGETS)
+        return status
 
     def await_change(self, sign: Callable[[Change], object], what: str) -> None:
         """Wait until a change was seen in this scene, or find that it was already."""
