@@ -331,10 +331,12 @@ async def test_the_pods_of_a_node_are_told_apart_as_a_drain_needs_it(bench: Benc
         pod("waits", node, metadata={"annotations": {"patchwright.dev/drain": "wait-completed"}}),
         pod("capi", node, metadata={"labels": {"cluster.x-k8s.io/drain": "skip"}}),
         pod("karpenter", node, metadata={"annotations": {"karpenter.sh/do-not-disrupt": "true"}}),
+        pod("operator-1", node),
         pod("elsewhere", bench.names[1]),
     ):
         bench.admin.create(path, body)
     bench.admin.wait(f"{path}/orphan", lambda it: "deletionTimestamp" in it["metadata"])
+    bench.cache.own_pod = "operator-1"
     listed = await bench.fleet.pods(bench.view().ref)
     bench.admin.patch(f"{path}/orphan", {"metadata": {"finalizers": None}})
     seen = {each.ref.name: each for each in listed.pods if each.ref.namespace == bench.namespace}
@@ -348,6 +350,7 @@ async def test_the_pods_of_a_node_are_told_apart_as_a_drain_needs_it(bench: Benc
     assert seen["waits"].wait == "patchwright.dev/drain=wait-completed"
     assert seen["capi"].opt_out == "cluster.x-k8s.io/drain=skip"
     assert seen["karpenter"].do_not_disrupt == "karpenter.sh/do-not-disrupt=true"
+    assert [name for name, each in seen.items() if each.operator] == ["operator-1"]
 
 
 async def test_the_claims_of_a_pod_are_those_it_names_and_those_made_for_it(bench: Bench) -> None:

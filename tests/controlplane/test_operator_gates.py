@@ -13,9 +13,28 @@ pytestmark = pytest.mark.controlplane
 HALF = {"canary": {"count": 1, "soak": "1s"}, "maxUnavailable": "50%"}
 
 
-def test_a_budget_that_never_allows_ends_the_drain_and_is_named_in_status_event_and_metric(scene: Scene) -> None:
+def test_a_budget_that_never_allows_is_named_before_anything_is_cordoned(scene: Scene) -> None:
     scene.add_nodes(3)
     space = scene.add_workloads(1, replicas=6, max_unavailable=0)
+    scene.restart()  # budgets are looked at at the start and every half a minute
+    scene.policy(strategy=HALF)
+    rollout = scene.rollout("3.9")
+    status = scene.until_message(rollout, "no canary can be started")
+    assert f"pod {space}/app-0-" in status["message"]
+    why = f"PodDisruptionBudget {space}/app-0 never allows it: it wants 6 healthy pods of 6; scale up"
+    assert why in status["message"]
+    assert {note["reason"] for note in status["skipped"]} == {"DrainBlocked"}
+    pause(1)
+    assert (scene.touched(rollout), scene.cordoned()) == ([], [])
+    budget = f"/apis/policy/v1/namespaces/{space}/poddisruptionbudgets/app-0"
+    scene.api.patch(budget, {"spec": {"maxUnavailable": 2}})
+    assert scene.until_phase(rollout, "Succeeded")["updated"] == "3/3"
+
+
+def test_a_budget_that_allows_nothing_ends_the_drain_and_is_named_in_status_event_and_metric(scene: Scene) -> None:
+    scene.add_nodes(3)
+    space = scene.add_workloads(1, replicas=6)
+    scene.add_pending(space, "app-0")
     scene.policy(strategy=HALF, drain={"timeout": "5s"})
     rollout = scene.rollout("4.0")
     status = scene.until_message(rollout, "cannot be evicted")

@@ -289,7 +289,7 @@ def test_a_rollout_that_is_torn_away_leaves_the_node_at_work_to_a_person_who_is_
 
 def test_a_rollout_that_is_torn_away_while_nobody_watches_gives_back_what_it_did_nothing_to(scene: Scene) -> None:
     scene.add_nodes(2)
-    scene.add_workloads(1, replicas=2, max_unavailable=0)
+    scene.add_pending(scene.add_workloads(1, replicas=2), "app-0")
     scene.policy(strategy=ONE_BY_ONE)
     rollout = scene.rollout("2.8")
     scene.until_message(rollout, "cannot be evicted")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -10,13 +11,18 @@ from itertools import pairwise
 
 import pytest
 
-from patchwright.domain.model import Canary, Quantity
+from patchwright.domain.actions import PodRef
+from patchwright.domain.model import Canary, Drain, Quantity
+from patchwright.domain.nodes.view import EvictionAttempt
 from patchwright.domain.state import Phase
 from support.simulator import loop
 from support.simulator.calls import Fault
 from support.simulator.cluster import Circumstances, Cluster, Scenario, play
+from support.simulator.fleet import Fleet
 from support.simulator.people import MISSPELT, People
-from support.simulator.scenarios import CLEAN
+from support.simulator.scenarios import CLEAN, DRAINS
+from support.simulator.things import Pod
+from support.simulator.workloads import App
 
 
 def test_a_clean_rollout_of_twenty_nodes_succeeds() -> None:
@@ -81,6 +87,25 @@ def test_an_operator_that_takes_over_in_the_middle_of_a_wave_asks_policy_anew() 
     calls = play(replace(CLEAN, policy=slow)).log
     amid = calls.index("cordon node-09")
     assert questions(replace(CLEAN, policy=slow), Circumstances(faults={amid: Fault.CRASH_AFTER})) == [-1, 0, 1, 1, 2]
+
+
+def test_a_node_whose_evictions_take_long_does_not_hold_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = Fleet.evict
+
+    async def slow(self: Fleet, pod: PodRef, *, grace_period: timedelta | None) -> EvictionAttempt:
+        if self.server.need(Pod, pod.name).node == "node-01":
+            await asyncio.sleep(9)
+        return await real(self, pod, grace_period=grace_period)
+
+    monkeypatch.setattr(Fleet, "evict", slow)
+    two = replace(DRAINS, nodes=2, apps=(App("web", 20),), policy=replace(DRAINS.policy, drain=Drain()))
+
+    result = play(two)
+
+    assert result.state.phase is Phase.SUCCEEDED
+    assert not result.violations
+    done = {event.about: event.at - loop.EPOCH for event in result.events if event.reason == "Patched"}
+    assert done["node-02"] < timedelta(seconds=60) < timedelta(seconds=90) < done["node-01"]
 
 
 def wronged(cluster: Cluster) -> list[tuple[float, Callable[[], None]]]:

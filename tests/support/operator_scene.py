@@ -84,6 +84,16 @@ class Scene(Hands):
         self.await_available(space, count * replicas)
         return space
 
+    def add_pending(self, space: str, app: str) -> None:
+        """Have one more pod under a workload's budget that never runs, so that the budget has none to spare."""
+        pod = {"nodeSelector": {"no": "such-node"}, "containers": [{"name": "app", "image": IMAGE}]}
+        template = {"metadata": {"labels": {"app": app, "pending": "true"}}, "spec": pod}
+        spec = {"replicas": 1, "selector": {"matchLabels": {"pending": "true"}}, "template": template}
+        body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": f"{app}-pending"}, "spec": spec}
+        self.api.create(f"/apis/apps/v1/namespaces/{space}/deployments", body)
+        where = f"/apis/policy/v1/namespaces/{space}/poddisruptionbudgets/{app}"
+        self.api.wait(where, lambda it: it["status"]["disruptionsAllowed"] == 0)
+
     def namespace(self) -> str:
         """Give this scene's namespace for pods, created when it is first asked for."""
         if not self._namespaces:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from patchwright.adapters.health import cluster, workloads
+from patchwright.adapters.kube import selectors
 from patchwright.domain.model import Operator, Requirement, Selector
 from patchwright.errors import HealthProbeError
 
@@ -78,7 +79,7 @@ def test_selectors_are_written_for_the_api_server() -> None:
             Requirement("old", Operator.DOES_NOT_EXIST),
         )
     )
-    assert cluster.label_query(selector) == "tier in (api,web),env notin (dev),team,!old"
+    assert selectors.query(selector) == "tier in (api,web),env notin (dev),team,!old"
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "a/b", "../secrets"])

@@ -9,12 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from patchwright.adapters.kube import pods
 from patchwright.adapters.kube.fleet_cache import Changed, FleetCache
 from patchwright.adapters.kube.projection import Lens
 from patchwright.domain.actions import JobStep, NodeRef
 from patchwright.domain.model import Operator, Requirement, Selector
 from patchwright.domain.nodes.record import encode
-from patchwright.domain.nodes.view import JobView, NodeView, Outcome, Remains
+from patchwright.domain.nodes.view import JobView, NodeView, Outcome, Remains, Stuck
 from support import rollouts
 from support.raw_objects import ended, job, node, pod
 
@@ -116,6 +117,19 @@ def test_load_balancers_may_use_every_node_of_the_cluster_that_serves_selected_o
         node("out", labels=excluded),
     )
     assert cache.backends() == {"uid-serves", "uid-too"}
+
+
+def test_a_node_is_alone_until_another_joins_and_again_when_that_is_gone() -> None:
+    cache = cache_of(node("n1"))
+    assert only(cache).alone
+    cache.apply_node(node("n2", 2))
+    assert [each.alone for each in cache.nodes(LENS)] == [False, False]
+    cache.remove_node(node("n2", 3))
+    assert only(cache).alone
+    cache.apply_node(node("n3", 4))
+    assert not any(each.alone for each in cache.nodes(LENS))
+    cache.prune_nodes(frozenset({"uid-n1"}), at=9)
+    assert only(cache).alone
 
 
 def test_marked_nodes_are_found_though_their_labels_do_not_match_any_more() -> None:
@@ -299,6 +313,22 @@ def test_a_reboot_is_due_until_the_boot_id_has_changed(said: str, boot_id: str, 
     cache.apply_job(job())
     cache.apply_pod(pod(phase="Succeeded", state=ended(0, said)))
     assert cache.reboots_due() == due
+
+
+def test_pods_that_never_let_their_node_go_are_known_of_it_until_they_do() -> None:
+    cache = cache_of(node("n1"), node("n2"))
+    heard: list[str] = []
+    cache.on_change(lambda changed: heard.append(changed.node))
+    held = (Stuck(pods.project(pod(), namespace="shop", orphaned=frozenset()), "its budget never allows it"),)
+    cache.set_stuck({"n1": held, "nobody": held})
+    assert [(each.name, each.stuck) for each in cache.nodes(LENS)] == [("n1", held), ("n2", ())]
+    cache.apply_node(node("n1", 2, boot_id="boot-2"))
+    assert cache.nodes(LENS)[0].stuck == held, "what the watch tells of the node says nothing of its pods"
+    cache.set_stuck({"n1": held})
+    cache.set_others({"n1": "system-upgrade-controller (Job s/j)"})
+    cache.set_stuck({})
+    assert (cache.nodes(LENS)[0].stuck, cache.nodes(LENS)[0].foreign) == ((), "system-upgrade-controller (Job s/j)")
+    assert heard == ["n1", "n1", "n1", "n1"]
 
 
 def test_whatever_names_a_rollout_is_found_by_it_whether_it_exists_or_not() -> None:

@@ -135,6 +135,7 @@ class Operator:
                 for each in watches:
                     group.create_task(each.run())
                 group.create_task(_every(OTHERS, made.fleet.look_for_others))
+                group.create_task(_every(OTHERS, made.fleet.look_for_budgets))
                 group.create_task(_every(ORPHANS, Orphans(made.world).sweep))
                 group.create_task(_resync(feed, lambda: _ours(api, feed), made.rollouts.resync))
                 group.create_task(self._watch(feed))

@@ -24,8 +24,9 @@ class Settings:
     """The operator's settings; every one is an option of ``patchwright operator`` and an environment variable.
 
     ``namespace`` holds the operator, its Lease and its Jobs. ``node_name`` is the node it runs on, empty outside a
-    cluster: that node is patched last. ``lease_seconds`` is how long a dead leader's place stays taken. ``opa_binary``
-    checks policies before they are served; ``bundle_port`` is where OPA fetches them.
+    cluster: that node is patched last. ``identity`` is its pod's name there: that pod is not evicted. ``lease_seconds``
+    is how long a dead leader's place stays taken. ``opa_binary`` checks policies before they are served;
+    ``bundle_port`` is where OPA fetches them.
     """
 
     namespace: str = "patchwright-system"

@@ -133,7 +133,7 @@ class Caches:
     @classmethod
     def empty(cls, settings: Settings) -> Caches:
         """Give empty caches."""
-        fleet = FleetCache(namespace=settings.namespace, own_node=settings.node_name)
+        fleet = FleetCache(namespace=settings.namespace, own_node=settings.node_name, own_pod=settings.identity)
         workloads = WorkloadCache(operator_namespace=settings.namespace, away=fleet.away)
         return cls(fleet, workloads, RolloutCache(Wire()), RepositoryCache())
 

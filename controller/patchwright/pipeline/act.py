@@ -25,6 +25,8 @@ from patchwright.pipeline.workload_hands import WorkloadHands
 PARALLEL = 32
 DELETE_AGAIN = timedelta(seconds=30)
 DRAINS = frozenset({Mark.DRAINING, Mark.UNDRAINING})
+# Cluster API gives a machine's evictions as long in one pass.
+PASS_TIME = timedelta(seconds=10)
 BLOCKING = frozenset({Eviction.BLOCKED, Eviction.MISCONFIGURED, Eviction.REFUSED})
 
 
@@ -80,9 +82,20 @@ class Executor:
     async def _in_order(self, batch: Batch) -> bool:
         """Carry out a batch; tell whether it was, and was one at all."""
         for action in batch:
+            if self._overdue(action):
+                continue
             if not await self._one(action):
                 return False
         return bool(batch)
+
+    def _overdue(self, action: actions.Action) -> bool:
+        """Tell whether a pass over a node's pods has taken its time: the next round goes on with the others.
+
+        Every node of the rollout waits for that round, and a server that is slow for one namespace must not hold them.
+        """
+        if not isinstance(action, actions.Evict | actions.DeletePod):
+            return False
+        return self.world.clock.now() - self.snapshot.now > PASS_TIME
 
     def _following(self, listed: Ref | None) -> Batch:
         # Looked at anew: the taint of the cordon has changed the node since the round began, and a write that names

@@ -44,6 +44,7 @@ def test_a_pod_that_a_controller_brings_back_is_evicted() -> None:
         pytest.param(pod(phase="Failed", emptydir=True), id="one that failed"),
         pytest.param(pod(owner=Owner.DAEMON_SET), id="one that a DaemonSet controls"),
         pytest.param(pod(patch_job=True), id="our own Job's"),
+        pytest.param(pod(operator=True), id="the operator's own (4.18)"),
         pytest.param(pod(opt_out="cluster.x-k8s.io/drain=skip"), id="one whose owner asks that it stays"),
     ],
 )

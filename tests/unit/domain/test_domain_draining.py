@@ -117,6 +117,14 @@ def test_without_a_drain_the_job_starts_as_soon_as_the_node_is_cordoned() -> Non
     assert kinds(stand(GOING, **drains(enabled=False))) == [WriteRecord, StartJob]
 
 
+# MCO and tuppr do not drain a single node either (4.18): its pods, ours among them, would wait for it to come back.
+def test_the_only_node_of_a_cluster_is_not_drained() -> None:
+    alone = GOING.pods(BLOCKED).but(alone=True)
+    standing = stand(alone)
+    assert kinds(standing) == [WriteRecord, StartJob]
+    assert standing.message == "is not drained (the cluster has no other node that could take its pods)"
+
+
 def test_the_pod_selector_of_the_policy_is_asked() -> None:
     assert kinds(stand(GOING.pods(pod()), **drains(pod_selector=labelled("a", "b")))) == [WriteRecord, StartJob]
 

@@ -8,12 +8,25 @@ import pytest
 
 from patchwright.domain.actions import Action, Cordon, DeleteJob, JobStep, StartJob, Uncordon
 from patchwright.domain.actions import Mark as WriteRecord
-from patchwright.domain.model import Rollback
+from patchwright.domain.model import Drain, OnTimeout, Rollback
 from patchwright.domain.nodes.procedure import NodeKind
 from patchwright.domain.nodes.record import Mark
-from patchwright.domain.nodes.view import Outcome
+from patchwright.domain.nodes.view import Outcome, Stuck
 from patchwright.domain.targets import Stage
-from support.builders import CHANGE, CLAIMED, NOW, NodeBuilder, ago, brief, node, policy, rollout, stand
+from support.builders import (
+    CHANGE,
+    CLAIMED,
+    NOW,
+    NodeBuilder,
+    ago,
+    brief,
+    labelled,
+    node,
+    pod,
+    policy,
+    rollout,
+    stand,
+)
 
 KIND = NodeKind()
 NO_ROLLBACK = policy(rollback=Rollback(enabled=False))
@@ -88,6 +101,35 @@ def test_it_is_skipped_and_the_reason_told(made: NodeBuilder, reason: str, says:
     assert (standing.stage, standing.reason) == (Stage.SKIPPED, reason)
     assert says in standing.message
     assert standing.actions == ()
+
+
+DB = (Stuck(pod("db-0"), "PodDisruptionBudget shop/db never allows it"), Stuck(pod("db-1"), "nor this"))
+
+
+# A deadlock between a budget and its replicas is better known before the cordon than after a drain's timeout (4.10).
+def test_a_node_whose_drain_could_never_end_is_not_begun_and_says_which_pod_and_budget() -> None:
+    standing = stand(node().but(stuck=DB))
+    assert (standing.stage, standing.reason) == (Stage.SKIPPED, "DrainBlocked")
+    assert standing.message == (
+        "pod shop/db-0 cannot be evicted: PodDisruptionBudget shop/db never allows it (and 1 more)"
+    )
+    assert stand(node().but(stuck=DB[1:])).message == "pod shop/db-1 cannot be evicted: nor this"
+
+
+@pytest.mark.parametrize(
+    ("options", "changes"),
+    [
+        pytest.param(Drain(enabled=False), {}, id="it is not drained"),
+        pytest.param(Drain(disable_eviction=True), {}, id="pods are deleted, whatever their budget says"),
+        pytest.param(Drain(on_timeout=OnTimeout.FORCE), {}, id="the drain is forced in the end"),
+        pytest.param(Drain(pod_selector=labelled("app", "web")), {}, id="the pod stays where it is"),
+        pytest.param(Drain(), {"alone": True}, id="it is the only node, which is not drained"),
+    ],
+)
+def test_a_budget_that_never_allows_an_eviction_is_no_obstacle_where_none_is_asked(
+    options: Drain, changes: dict[str, Any]
+) -> None:
+    assert stand(node().but(stuck=DB, **changes), policy=policy(drain=options)).stage is Stage.FRESH
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from patchwright.adapters.health.looks import short
+from patchwright.adapters.kube import selectors
 from patchwright.adapters.kube.client import LIST_TIMEOUT, Answer, KubeApi
-from patchwright.domain.model import Operator, Requirement, Selector
+from patchwright.domain.model import Selector
 from patchwright.errors import ClusterUnavailable, HealthProbeError, NotFound
 
 PAGE: Final = 500
@@ -47,7 +48,7 @@ class Cluster:
 
     async def _pages(self, path: str, selector: Selector) -> list[Mapping[str, Any]]:
         query = {"limit": str(PAGE)}
-        if label_selector := label_query(selector):
+        if label_selector := selectors.query(selector):
             query["labelSelector"] = label_selector
         found: list[Mapping[str, Any]] = []
         while True:
@@ -64,24 +65,6 @@ def segment(text: str) -> str:
     if not text or text in (".", "..") or "/" in text:
         raise HealthProbeError(f'"{short(text)}" is not the name of an object; correct it in the health check')
     return quote(text, safe="")
-
-
-def label_query(selector: Selector) -> str:
-    """Give a selector as the API server's ``labelSelector`` parameter; empty selects everything."""
-    return ",".join(_requirement(each) for each in selector.requirements)
-
-
-def _requirement(requirement: Requirement) -> str:
-    values = ",".join(sorted(requirement.values))
-    match requirement.operator:
-        case Operator.IN:
-            return f"{requirement.key} in ({values})"
-        case Operator.NOT_IN:
-            return f"{requirement.key} notin ({values})"
-        case Operator.EXISTS:
-            return requirement.key
-        case Operator.DOES_NOT_EXIST:
-            return f"!{requirement.key}"
 
 
 def _checked(answer: Answer, path: str) -> Mapping[str, Any]:

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from patchwright.adapters.health.cluster import Cluster, label_query, segment
+from patchwright.adapters.health.cluster import Cluster, segment
 from patchwright.adapters.health.looks import Look, empty, short
+from patchwright.adapters.kube import selectors
 from patchwright.domain import expressions
 from patchwright.domain.health import Finding
 from patchwright.domain.model import ObjectCheck, Selector
@@ -113,7 +114,7 @@ def _nothing(check: ObjectCheck, namespace: str | None) -> str:
     where = f" in namespace {check.namespace or namespace}" if namespace else ""
     if check.name is not None:
         return f"{check.kind} {check.name} does not exist{where}"
-    labels = label_query(check.selector or Selector())
+    labels = selectors.query(check.selector or Selector())
     return f'there is no {check.kind} with labels "{short(labels)}"{where}; a check of nothing does not pass'
 
 

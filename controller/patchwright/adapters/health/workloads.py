@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from patchwright.adapters.health.cluster import Cluster, label_query, segment
+from patchwright.adapters.health.cluster import Cluster, segment
 from patchwright.adapters.health.looks import Look, empty, short
+from patchwright.adapters.kube import selectors
 from patchwright.domain.health import Finding
 from patchwright.domain.model import WorkloadsCheck
 from patchwright.errors import HealthProbeError
@@ -61,7 +62,7 @@ def _looked_at(manifest: Mapping[str, Any], namespaces: frozenset[str] | None) -
 
 def _nothing(check: WorkloadsCheck, only: str | None) -> str:
     where = f"in namespace {only}" if only else "in the selected namespaces"
-    labels = label_query(check.selector)
+    labels = selectors.query(check.selector)
     which = f' with labels "{short(labels)}"' if labels else ""
     return f"selects no {' or '.join(check.kinds)}{which} {where}; a check of nothing does not pass"
 

@@ -16,7 +16,7 @@ from patchwright.adapters.kube.versions import Store
 from patchwright.domain import selection
 from patchwright.domain.actions import JobStep, NodeRef
 from patchwright.domain.nodes import balancers, orphans, result
-from patchwright.domain.nodes.view import Claim, JobView, NodeView, Remains
+from patchwright.domain.nodes.view import Claim, JobView, NodeView, Remains, Stuck
 
 _NO_JOBS: Final[Mapping[JobStep, JobView]] = {}
 # Views are cheap to make and hold little that the facts do not, but 5,000 of them per rollout add up.
@@ -46,13 +46,14 @@ class _Views:
 class FleetCache:
     """Nodes with our Jobs on them.
 
-    ``own_node`` is the name of the node that runs this operator, empty when it runs elsewhere; ``namespace`` is where
-    our Jobs are.
+    ``own_node`` is the name of the node that runs this operator, empty when it runs elsewhere, and ``own_pod`` that of
+    its pod; ``namespace`` is where that pod and our Jobs are.
     """
 
-    def __init__(self, *, namespace: str, own_node: str = "") -> None:
+    def __init__(self, *, namespace: str, own_node: str = "", own_pod: str = "") -> None:
         self.namespace = namespace
         self.own_node = own_node
+        self.own_pod = own_pod
         self._nodes: Store[NodeFacts] = Store()
         self._jobs: Store[JobFacts] = Store()
         self._pods: Store[PodFacts] = Store()
@@ -63,6 +64,7 @@ class FleetCache:
         self._pods_of: dict[str, set[str]] = {}
         self._job_views: dict[tuple[str, str], Mapping[JobStep, JobView]] = {}
         self._others: Mapping[str, str] = {}
+        self._stuck: Mapping[str, tuple[Stuck, ...]] = {}
         self._views: OrderedDict[Lens, _Views] = OrderedDict()
         self._listeners: list[Listener] = []
 
@@ -83,6 +85,8 @@ class FleetCache:
         facts = self._with_others(facts)
         before = self._nodes.put(name, facts)
         self._touch(name)
+        if before is None:
+            self._recount()
         if before != facts:
             self._remark(name, before, facts)
             self._tell(Changed(name))
@@ -95,6 +99,7 @@ class FleetCache:
         """Drop a node that is gone; one of the same name with another UID stays."""
         gone = self._nodes.drop(name, uid)
         if gone is not None:
+            self._recount()
             self._remark(name, gone, None)
             self._tell(Changed(name))
 
@@ -173,6 +178,16 @@ class FleetCache:
                 self._nodes.put(name, self._with_others(bare))
                 self._tell(Changed(name))
 
+    def set_stuck(self, stuck: Mapping[str, tuple[Stuck, ...]]) -> None:
+        """Take in which pods no eviction would move, by the name of their node."""
+        names = {name for name in {*stuck, *self._stuck} if stuck.get(name) != self._stuck.get(name)}
+        self._stuck = dict(stuck)
+        for name in names:
+            facts = self._nodes.get(name)
+            if facts is not None:
+                self._nodes.put(name, replace(facts, stuck=self._stuck.get(name, ())))
+                self._tell(Changed(name))
+
     # --- what the engine asks -------------------------------------------------------------------------------------
 
     def nodes(self, lens: Lens) -> tuple[NodeView, ...]:
@@ -192,7 +207,7 @@ class FleetCache:
         self.nodes(lens)
         seen = self._through(lens).seen
         return tuple(
-            seen.get(name) or projection.view(facts, lens, self._jobs_of(facts))
+            seen.get(name) or self._view(facts, lens)
             for name in sorted(self._marked.get(rollout_uid, ()))
             if (facts := self._nodes.get(name)) is not None
         )
@@ -280,6 +295,7 @@ class FleetCache:
     def prune_nodes(self, uids: frozenset[str], at: int) -> None:
         """Drop the nodes that a complete list does not hold any more: a watch that was cut off never said so."""
         for name, facts in self._nodes.prune(lambda _, each: each.uid in uids, at):
+            self._recount()
             self._remark(name, facts, None)
             self._tell(Changed(name))
 
@@ -301,8 +317,10 @@ class FleetCache:
         return bool(metadata.get("namespace") == self.namespace)
 
     def _with_others(self, facts: NodeFacts) -> NodeFacts:
-        who = self._others.get(facts.name)
-        return replace(facts, foreign=who) if who and not facts.foreign else facts
+        who, stuck = self._others.get(facts.name), self._stuck.get(facts.name, ())
+        if not (who or stuck):
+            return facts
+        return replace(facts, foreign=facts.foreign or who or "", stuck=stuck)
 
     def _remark(self, name: str, before: NodeFacts | None, after: NodeFacts | None) -> None:
         old = before.record.rollout_uid if before and before.record else ""
@@ -366,9 +384,18 @@ class FleetCache:
         """Look at a node again: what a lens does not select, or is gone, is not kept."""
         facts = self._nodes.get(name)
         if facts is not None and selection.matches(lens.selector, facts.labels):
-            views.seen[name] = projection.view(facts, lens, self._jobs_of(facts))
+            views.seen[name] = self._view(facts, lens)
         else:
             views.seen.pop(name, None)
+
+    def _view(self, facts: NodeFacts, lens: Lens) -> NodeView:
+        return projection.view(facts, lens, self._jobs_of(facts), alone=len(self._nodes) == 1)
+
+    def _recount(self) -> None:
+        """Have everybody looked at again where the first neighbour came or the last one went."""
+        if len(self._nodes) <= 2:
+            for facts in self._nodes:
+                self._touch(facts.name)
 
     def _touch(self, name: str) -> None:
         for views in self._views.values():

@@ -45,10 +45,11 @@ def controller(raw: Mapping[str, Any]) -> Controller | None:
     return None
 
 
-def project(raw: Mapping[str, Any], *, namespace: str, orphaned: frozenset[str]) -> PodView:
+def project(raw: Mapping[str, Any], *, namespace: str, orphaned: frozenset[str], own_pod: str = "") -> PodView:
     """Project a raw pod.
 
-    ``namespace`` is where our own Jobs are, ``orphaned`` the UIDs of DaemonSets that do not exist any more.
+    ``namespace`` is where our own Jobs are, and where the operator's own pod is (``own_pod``); ``orphaned`` are the
+    UIDs of DaemonSets that do not exist any more.
     """
     metadata = raw["metadata"]
     labels = metadata.get("labels") or {}
@@ -60,6 +61,7 @@ def project(raw: Mapping[str, Any], *, namespace: str, orphaned: frozenset[str])
         mirror=MIRROR in annotations,
         emptydir=any("emptyDir" in volume for volume in (raw.get("spec") or {}).get("volumes") or ()),
         patch_job=own.ROLLOUT in labels and metadata["namespace"] == namespace,
+        operator=(metadata["namespace"], metadata["name"]) == (namespace, own_pod),
         deleted_at=instant(metadata.get("deletionTimestamp")),
         labels=labels,
         opt_out=_asks("skip", labels, annotations),

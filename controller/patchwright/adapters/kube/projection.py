@@ -19,7 +19,7 @@ from patchwright.domain.model import Selector
 from patchwright.domain.nodes import labels as own
 from patchwright.domain.nodes import marks
 from patchwright.domain.nodes.record import Record, decode
-from patchwright.domain.nodes.view import JobView, NodeView
+from patchwright.domain.nodes.view import JobView, NodeView, Stuck
 from patchwright.domain.targets import PAUSED_ANNOTATION, RISK_LABEL, STATE_ANNOTATION, Order
 
 ZONE: Final = "topology.kubernetes.io/zone"
@@ -52,6 +52,7 @@ class NodeFacts:
     foreign: str
     record: Record | None
     record_fault: str
+    stuck: tuple[Stuck, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,8 +140,8 @@ def instant(text: str | None) -> datetime | None:
     return datetime.fromisoformat(text) if text else None
 
 
-def view(facts: NodeFacts, lens: Lens, jobs: Mapping[JobStep, JobView]) -> NodeView:
-    """Look at a node through a policy."""
+def view(facts: NodeFacts, lens: Lens, jobs: Mapping[JobStep, JobView], *, alone: bool = False) -> NodeView:
+    """Look at a node through a policy; ``alone`` says that there is no other."""
     labels = facts.labels
     key = marks.label(lens.policy)
     installed = labels.get(key)
@@ -169,11 +170,13 @@ def view(facts: NodeFacts, lens: Lens, jobs: Mapping[JobStep, JobView]) -> NodeV
         deleting=facts.deleting,
         control_plane=control_plane,
         hosts_operator=own_node,
+        alone=alone,
         paused=facts.paused,
         opted_out=f"label {key}={own.DISABLED}" if out else "",
         foreign=facts.foreign,
         installed=None if out else installed,
         record=facts.record,
         record_fault=facts.record_fault,
+        stuck=facts.stuck,
         jobs=jobs,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, assert_never
 
 from patchwright.domain.model import Operator, Requirement, Selector
 
@@ -18,3 +18,23 @@ def parse(raw: Mapping[str, Any] | None) -> Selector | None:
         for each in raw.get("matchExpressions") or ()
     ]
     return Selector((*equal, *others))
+
+
+def query(selector: Selector) -> str:
+    """Give a selector as the API server's ``labelSelector`` parameter; empty selects everything."""
+    return ",".join(_requirement(each) for each in selector.requirements)
+
+
+def _requirement(requirement: Requirement) -> str:
+    values = ",".join(sorted(requirement.values))
+    match requirement.operator:
+        case Operator.IN:
+            return f"{requirement.key} in ({values})"
+        case Operator.NOT_IN:
+            return f"{requirement.key} notin ({values})"
+        case Operator.EXISTS:
+            return requirement.key
+        case Operator.DOES_NOT_EXIST:
+            return f"!{requirement.key}"
+        case _ as never:
+            assert_never(never)

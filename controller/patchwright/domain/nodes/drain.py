@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from patchwright.domain import selection
-from patchwright.domain.model import Drain
-from patchwright.domain.nodes.view import ENDED, Eviction, EvictionAttempt, Owner, PodList, PodView
+from patchwright.domain.model import Drain, OnTimeout
+from patchwright.domain.nodes.view import ENDED, Eviction, EvictionAttempt, Owner, PodList, PodView, Stuck
 
 RETRY_BLOCKED = timedelta(seconds=5)
 RETRY_ERROR = timedelta(seconds=10)
@@ -97,6 +97,17 @@ def _answered(attempt: EvictionAttempt | None, pods: PodList) -> bool:
     return attempt.result in (Eviction.ACCEPTED, Eviction.GONE, Eviction.REPLACED)
 
 
+def hopeless(stuck: Sequence[Stuck], drain: Drain) -> str:
+    """Say which pod would keep a node from ever being empty under these options; empty when none would."""
+    if not drain.enabled or drain.disable_eviction or drain.on_timeout is OnTimeout.FORCE:
+        return ""
+    left = [each for each in stuck if not _stays(each.pod, drain)]
+    if not left:
+        return ""
+    more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
+    return f"pod {_name(left[0].pod)} cannot be evicted: {left[0].message}{more}"
+
+
 def due(attempt: EvictionAttempt) -> datetime:
     """Give the time of the next attempt for a pod that could not be evicted."""
     match attempt.result:
@@ -113,8 +124,11 @@ def due(attempt: EvictionAttempt) -> datetime:
 
 
 def _stays(pod: PodView, drain: Drain) -> bool:
-    """Whether the pod may be on the node while it is patched."""
-    if pod.mirror or pod.patch_job or pod.opt_out or pod.phase in ENDED:
+    """Whether the pod may be on the node while it is patched.
+
+    An operator that evicted itself from the only node that it fits on would never come back to uncordon that node.
+    """
+    if pod.mirror or pod.patch_job or pod.operator or pod.opt_out or pod.phase in ENDED:
         return True
     if pod.owner is Owner.DAEMON_SET and drain.ignore_daemon_sets:
         return True

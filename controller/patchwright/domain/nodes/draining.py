@@ -66,8 +66,8 @@ def _empty(node: NodeView, record: Record, brief: Brief, way: _Way) -> Standing:
     if brief.now < (left_at := balancers.left_at(record, options)):
         message = f"is out of load balancers, which have until {_clock(left_at)} to stop sending to it"
         return marks.standing(stage, record, message=message, wake=left_at)
-    if not options.enabled:
-        return marks.standing(stage, record, message="is not drained (drain.enabled is false)", actions=way.go_on())
+    if why := _undrained(node, options):
+        return marks.standing(stage, record, message=f"is not drained ({why})", actions=way.go_on())
     ready_at = record.since + (SETTLE if node.tainted else SETTLE_UNTOLD)
     if node.pods is None or node.pods.at < ready_at:
         return _look(node, record, brief, stage, at=ready_at)
@@ -85,6 +85,13 @@ def _empty(node: NodeView, record: Record, brief: Brief, way: _Way) -> Standing:
         marks.standing(stage, record, message=message, actions=actions, wake=_wake(brief.now, plan)),
         reason=plan.obstacles[0].reason if plan.obstacles else "",
     )
+
+
+def _undrained(node: NodeView, options: Drain) -> str:
+    """Say why the pods stay: on a cluster of one node they could only wait until it is back."""
+    if not options.enabled:
+        return "drain.enabled is false"
+    return "the cluster has no other node that could take its pods" if node.alone else ""
 
 
 def _deadline(record: Record, options: Drain) -> datetime:

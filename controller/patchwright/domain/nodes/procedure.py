@@ -17,7 +17,7 @@ from patchwright.domain import selection
 from patchwright.domain.actions import Action, JobStep, Uncordon
 from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.model import NodeTarget
-from patchwright.domain.nodes import balancers, draining, jobs, marks, orphans, preparing, spans
+from patchwright.domain.nodes import balancers, drain, draining, jobs, marks, orphans, preparing, spans
 from patchwright.domain.nodes.record import Mark, Record
 from patchwright.domain.nodes.view import NodeView
 from patchwright.domain.targets import Brief, Stage, Standing
@@ -119,7 +119,7 @@ class NodeKind:
 def _untouched(node: NodeView, record: Record | None, brief: Brief) -> Standing:
     if not (node.record_fault or record) and node.installed == brief.rollout.change_id:
         return _CURRENT
-    found = _obstacle(node, record)
+    found = _obstacle(node, record) or _undrainable(node, brief)
     if found is None:
         return _FRESH
     return Standing(Stage.SKIPPED, Stage.SKIPPED.value, message=found[1], reason=found[0])
@@ -171,6 +171,12 @@ def _leaving(node: NodeView) -> tuple[str, str] | None:
     if node.unschedulable:
         return "CordonedByOther", "somebody else cordoned it; uncordon it to have it patched"
     return None
+
+
+def _undrainable(node: NodeView, brief: Brief) -> tuple[str, str] | None:
+    """Leave alone what can never be emptied: a cordon, and a drain up to its timeout, would be for nothing."""
+    why = "" if node.alone else drain.hopeless(node.stuck, brief.policy.drain)
+    return ("DrainBlocked", why) if why else None
 
 
 def _because(node: NodeView) -> str:

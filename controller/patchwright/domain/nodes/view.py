@@ -61,10 +61,10 @@ class PodView:
     """A pod on a node that is being drained.
 
     ``phase`` is the API's word. ``deleted_at`` is the deletion timestamp (when its grace period ends). ``patch_job``
-    marks pods of our own Jobs, ``mirror`` static pods' mirrors. ``opt_out`` holds the mark by which its owner asks that
-    it stays (``cluster.x-k8s.io/drain=skip``, ``patchwright.dev/drain=skip``), ``wait`` that of ``wait-completed``, and
-    ``do_not_disrupt`` that of ``karpenter.sh/do-not-disrupt``. ``claims`` are the PersistentVolumeClaims that it uses,
-    as ``namespace/name``.
+    marks pods of our own Jobs, ``operator`` the one that this very process runs in, ``mirror`` static pods' mirrors.
+    ``opt_out`` holds the mark by which its owner asks that it stays (``cluster.x-k8s.io/drain=skip``,
+    ``patchwright.dev/drain=skip``), ``wait`` that of ``wait-completed``, and ``do_not_disrupt`` that of
+    ``karpenter.sh/do-not-disrupt``. ``claims`` are the PersistentVolumeClaims that it uses, as ``namespace/name``.
     """
 
     ref: PodRef
@@ -73,12 +73,21 @@ class PodView:
     mirror: bool = False
     emptydir: bool = False
     patch_job: bool = False
+    operator: bool = False
     deleted_at: datetime | None = None
     labels: Mapping[str, str] = field(default_factory=dict)
     opt_out: str = ""
     wait: str = ""
     do_not_disrupt: str = ""
     claims: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Stuck:
+    """A pod that no eviction will move as things are, and why."""
+
+    pod: PodView
+    message: str
 
 
 class Eviction(StrEnum):
@@ -169,6 +178,8 @@ class NodeView:
     ``tainted`` says that the node controller has answered the cordon with its taint. ``pods``, ``evictions`` and
     ``volumes`` were seen since the cordon, ``claims`` are those of every pod seen since then, ``None`` when this
     process was not there from the beginning.
+    ``alone`` says that the cluster has no other node. ``stuck`` are pods whose PodDisruptionBudget never lets them go,
+    as they were when somebody looked last.
     """
 
     name: str
@@ -186,12 +197,14 @@ class NodeView:
     deleting: bool = False
     control_plane: bool = False
     hosts_operator: bool = False
+    alone: bool = False
     paused: bool = False
     opted_out: str = ""
     foreign: str = ""
     installed: str | None = None
     record: Record | None = None
     record_fault: str = ""
+    stuck: tuple[Stuck, ...] = ()
     jobs: Mapping[JobStep, JobView] = field(default_factory=dict)
     pods: PodList | None = None
     evictions: Mapping[str, EvictionAttempt] = field(default_factory=dict)
