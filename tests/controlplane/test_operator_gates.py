@@ -16,7 +16,7 @@ HALF = {"canary": {"count": 1, "soak": "1s"}, "maxUnavailable": "50%"}
 def test_a_budget_that_never_allows_is_named_before_anything_is_cordoned(scene: Scene) -> None:
     scene.add_nodes(3)
     space = scene.add_workloads(1, replicas=6, max_unavailable=0)
-    scene.restart()  # budgets are looked at at the start and every half a minute
+    scene.restart()  # budgets are looked at before anything is begun
     scene.policy(strategy=HALF)
     rollout = scene.rollout("3.9")
     status = scene.until_message(rollout, "no canary can be started")

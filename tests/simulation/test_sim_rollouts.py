@@ -15,6 +15,7 @@ from patchwright.domain.actions import PodRef
 from patchwright.domain.model import Canary, Drain, Quantity
 from patchwright.domain.nodes.view import EvictionAttempt
 from patchwright.domain.state import Phase
+from patchwright.pipeline import act
 from support.simulator import loop
 from support.simulator.calls import Fault
 from support.simulator.cluster import Circumstances, Cluster, Scenario, play
@@ -106,6 +107,23 @@ def test_a_node_whose_evictions_take_long_does_not_hold_the_others(monkeypatch: 
     assert not result.violations
     done = {event.about: event.at - loop.EPOCH for event in result.events if event.reason == "Patched"}
     assert done["node-02"] < timedelta(seconds=60) < timedelta(seconds=90) < done["node-01"]
+
+
+# One node's pods are refused and asked for again, as long as its drain lasts. The other must not wait for its end.
+def test_a_node_has_its_turn_though_the_one_before_it_uses_up_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    real, asked = Fleet.evict, dict[str, timedelta]()
+
+    async def slow(self: Fleet, pod: PodRef, *, grace_period: timedelta | None) -> EvictionAttempt:
+        asked.setdefault(self.server.need(Pod, pod.name).node, loop.now() - loop.EPOCH)
+        await asyncio.sleep(6)
+        return await real(self, pod, grace_period=grace_period)
+
+    monkeypatch.setattr(Fleet, "evict", slow)
+    monkeypatch.setattr(act, "PARALLEL", 1)
+
+    play(replace(DRAINS, nodes=3, apps=(App("held", 12, min_available=12),)))
+
+    assert asked["node-02"] < asked["node-01"] + timedelta(seconds=30)
 
 
 def wronged(cluster: Cluster) -> list[tuple[float, Callable[[], None]]]:

@@ -19,6 +19,7 @@ from aiohttp import web as aioweb
 
 from patchwright import errors
 from patchwright.adapters.kube import client, lease, prime
+from patchwright.adapters.kube.budgets import Budgets
 from patchwright.adapters.kube.client import KubeApi
 from patchwright.adapters.kube.fleet_cache import Changed
 from patchwright.adapters.kube.reflector import Reflector
@@ -127,6 +128,9 @@ class Operator:
             feed = Feed(self._caches, crew)
             watches = wiring.reflectors(await self._for_watches(stack), self._caches)
             await _until_there(lambda: _prime(api, feed, watches))
+            # Before anything is begun: a node that can never be emptied is not to be cordoned to find out.
+            budgets = self._caches.budgets
+            await _until_there(lambda: budgets.look(api))
             await crew.begin()
             self._leading = True
             async with asyncio.TaskGroup() as group:
@@ -135,7 +139,8 @@ class Operator:
                 for each in watches:
                     group.create_task(each.run())
                 group.create_task(_every(OTHERS, made.fleet.look_for_others))
-                group.create_task(_every(OTHERS, made.fleet.look_for_budgets))
+                group.create_task(_every(OTHERS, lambda: budgets.look(api)))
+                group.create_task(_at_news(budgets, api))
                 group.create_task(_every(ORPHANS, Orphans(made.world).sweep))
                 group.create_task(_resync(feed, lambda: _ours(api, feed), made.rollouts.resync))
                 group.create_task(self._watch(feed))
@@ -331,6 +336,17 @@ async def _resync(feed: Feed, *steps: Callable[[], Awaitable[None]]) -> None:
                 await step()
             except errors.ClusterError as error:
                 logger.warning("%s; tried again in %s", error, RESYNC)
+
+
+async def _at_news(budgets: Budgets, api: KubeApi) -> None:
+    """See soon where the pods of a budget are that has begun to allow nothing; all are looked at now and then."""
+    while True:
+        await budgets.news.wait()
+        await asyncio.sleep(SOON)
+        try:
+            await budgets.look_at_news(api)
+        except errors.ClusterError as error:
+            logger.warning("%s; tried again in %s", error, OTHERS)
 
 
 async def _every(period: timedelta, do: Callable[[], Awaitable[None]]) -> None:

@@ -44,3 +44,11 @@ class Settings:
     git_cache: Path = field(default_factory=_cache)
     leader_election: bool = True
     lease_seconds: float = 15.0
+
+    @property
+    def pod_name(self) -> str:
+        """The name of the pod that this process runs in; that of nothing when it runs outside a cluster.
+
+        Where nobody says who we are, the host name is the pod's, and what follows it holds what no name of a pod may.
+        """
+        return self.identity.partition("_")[0]

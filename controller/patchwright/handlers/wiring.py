@@ -13,6 +13,7 @@ from patchwright import errors, ports, source_ports
 from patchwright.adapters.git.credentials import credentials_from_secret, verification_from_secret
 from patchwright.adapters.git.source import GitSource
 from patchwright.adapters.health.probes import Probes
+from patchwright.adapters.kube import budgets
 from patchwright.adapters.kube.apply import KubeApplier
 from patchwright.adapters.kube.client import KubeApi
 from patchwright.adapters.kube.fleet import KubeFleet
@@ -127,23 +128,25 @@ class Caches:
 
     fleet: FleetCache
     workloads: WorkloadCache
+    budgets: budgets.Budgets
     rollouts: RolloutCache
     repositories: RepositoryCache
 
     @classmethod
     def empty(cls, settings: Settings) -> Caches:
         """Give empty caches."""
-        fleet = FleetCache(namespace=settings.namespace, own_node=settings.node_name, own_pod=settings.identity)
+        fleet = FleetCache(namespace=settings.namespace, own_node=settings.node_name, own_pod=settings.pod_name)
         workloads = WorkloadCache(operator_namespace=settings.namespace, away=fleet.away)
-        return cls(fleet, workloads, RolloutCache(Wire()), RepositoryCache())
+        held = budgets.Budgets(fleet, workloads.replicas)
+        return cls(fleet, workloads, held, RolloutCache(Wire()), RepositoryCache())
 
 
 def reflectors(api: KubeApi, caches: Caches) -> tuple[Reflector, ...]:
-    """Give what keeps nodes, our Jobs, their pods and workloads in the caches.
+    """Give what keeps nodes, our Jobs, their pods, workloads and PodDisruptionBudgets in the caches.
 
     Never all pods: 20,000 of them are not ours.
     """
-    fleet, apps, mine = caches.fleet, caches.workloads, labels.ROLLOUT
+    fleet, apps, held, mine = caches.fleet, caches.workloads, caches.budgets, labels.ROLLOUT
     made = partial(_reflector, api)
     found = (
         made("/api/v1/nodes", take=fleet.apply_node, gone=fleet.remove_node, prune=fleet.prune_nodes),
@@ -155,6 +158,7 @@ def reflectors(api: KubeApi, caches: Caches) -> tuple[Reflector, ...]:
             gone=apps.remove_namespace,
             prune=apps.prune_namespaces,
         ),
+        made(budgets.PATH, take=held.apply, gone=held.remove, prune=held.prune),
     )
     # What a list holds does not say its kind.
     return found + tuple(

@@ -71,31 +71,33 @@ class Executor:
 
     async def _batch(self, batch: Batch, limit: asyncio.Semaphore) -> None:
         async with limit:
-            done = await self._in_order(batch)
+            since = self.world.clock.now()
+            done = await self._in_order(batch, since)
             if done and isinstance(batch[-1], (actions.ListPods, actions.ListWorkloadPods)):
                 # Most nodes turn out to be empty: whoever is, need not wait for the listing of all the others.
                 batch = self._following(_object(batch[-1]))
-                done = await self._in_order(batch)
+                done = await self._in_order(batch, since)
             if done and isinstance(batch[-1], actions.ListVolumes):
-                await self._in_order(self._following(batch[-1].node))
+                await self._in_order(self._following(batch[-1].node), since)
 
-    async def _in_order(self, batch: Batch) -> bool:
-        """Carry out a batch; tell whether it was, and was one at all."""
+    async def _in_order(self, batch: Batch, since: datetime) -> bool:
+        """Carry out a batch of a pass that began at ``since``; tell whether it was, and was one at all."""
         for action in batch:
-            if self._overdue(action):
+            if self._overdue(action, since):
                 continue
             if not await self._one(action):
                 return False
         return bool(batch)
 
-    def _overdue(self, action: actions.Action) -> bool:
+    def _overdue(self, action: actions.Action, since: datetime) -> bool:
         """Tell whether a pass over a node's pods has taken its time: the next round goes on with the others.
 
         Every node of the rollout waits for that round, and a server that is slow for one namespace must not hold them.
+        The time is each node's own: were it the round's, nodes beyond the first ``PARALLEL`` would never have a turn.
         """
         if not isinstance(action, actions.Evict | actions.DeletePod):
             return False
-        return self.world.clock.now() - self.snapshot.now > PASS_TIME
+        return self.world.clock.now() - since > PASS_TIME
 
     def _following(self, listed: Ref | None) -> Batch:
         # Looked at anew: the taint of the cordon has changed the node since the round began, and a write that names

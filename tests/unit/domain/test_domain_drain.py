@@ -224,6 +224,14 @@ def test_what_will_never_go_is_told_before_what_may_pass_and_the_others_are_coun
     assert drain.sentence(result).endswith("(and 1 more)")
 
 
+def test_pods_that_were_not_asked_for_yet_come_before_those_that_were_refused() -> None:
+    pods = [pod(f"p{number:02}") for number in range(drain.PASS_LIMIT + 2)]
+    refused = [(each, answer(Eviction.BLOCKED, seconds=60)) for each in pods[: drain.PASS_LIMIT]]
+    first = planned(*pods, attempts=refused).evict
+    assert [each.ref.name for each in first[:3]] == ["p10", "p11", "p00"]
+    assert len(first) == drain.PASS_LIMIT
+
+
 def test_do_not_disrupt_is_waited_for_and_named() -> None:
     result = planned(pod(do_not_disrupt="karpenter.sh/do-not-disrupt=true"))
     assert [obstacle.reason for obstacle in result.blocked] == ["DoNotDisrupt"]

@@ -11,7 +11,7 @@ from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.model import Drain, OnTimeout, Rollback
 from patchwright.domain.nodes.procedure import NodeKind
 from patchwright.domain.nodes.record import Mark
-from patchwright.domain.nodes.view import Outcome, Stuck
+from patchwright.domain.nodes.view import Outcome, Owner, Stuck
 from patchwright.domain.targets import Stage
 from support.builders import (
     CHANGE,
@@ -106,6 +106,10 @@ def test_it_is_skipped_and_the_reason_told(made: NodeBuilder, reason: str, says:
 DB = (Stuck(pod("db-0"), "PodDisruptionBudget shop/db never allows it"), Stuck(pod("db-1"), "nor this"))
 
 
+def stays(**changes: Any) -> tuple[Stuck, ...]:
+    return (Stuck(pod("db-0", **changes), "its budget never allows it"),)
+
+
 # A deadlock between a budget and its replicas is better known before the cordon than after a drain's timeout (4.10).
 def test_a_node_whose_drain_could_never_end_is_not_begun_and_says_which_pod_and_budget() -> None:
     standing = stand(node().but(stuck=DB))
@@ -124,12 +128,18 @@ def test_a_node_whose_drain_could_never_end_is_not_begun_and_says_which_pod_and_
         pytest.param(Drain(on_timeout=OnTimeout.FORCE), {}, id="the drain is forced in the end"),
         pytest.param(Drain(pod_selector=labelled("app", "web")), {}, id="the pod stays where it is"),
         pytest.param(Drain(), {"alone": True}, id="it is the only node, which is not drained"),
+        pytest.param(Drain(), {"stuck": stays(opt_out="patchwright.dev/drain=skip")}, id="its owner has it stay"),
+        pytest.param(Drain(), {"stuck": stays(wait="patchwright.dev/drain=wait-completed")}, id="its end counts"),
+        pytest.param(Drain(), {"stuck": stays(do_not_disrupt="karpenter.sh/do-not-disrupt=true")}, id="so does its"),
+        pytest.param(Drain(), {"stuck": stays(operator=True)}, id="it is the operator's own, which stays (4.18)"),
+        pytest.param(Drain(), {"stuck": stays(owner=Owner.DAEMON_SET)}, id="it is a DaemonSet's, which stays"),
     ],
 )
 def test_a_budget_that_never_allows_an_eviction_is_no_obstacle_where_none_is_asked(
     options: Drain, changes: dict[str, Any]
 ) -> None:
-    assert stand(node().but(stuck=DB, **changes), policy=policy(drain=options)).stage is Stage.FRESH
+    made = node().but(**{"stuck": DB, **changes})
+    assert stand(made, policy=policy(drain=options)).stage is Stage.FRESH
 
 
 @pytest.mark.parametrize(

@@ -14,9 +14,9 @@ from patchwright.domain.model import NodeTarget
 from patchwright.domain.nodes import jobs, preparing
 from patchwright.domain.nodes.procedure import NodeKind
 from patchwright.domain.nodes.record import Mark, Record
-from patchwright.domain.nodes.view import Outcome
+from patchwright.domain.nodes.view import Outcome, Stuck
 from patchwright.domain.targets import Stage, Standing
-from support.builders import NOW, PREPARED, NodeBuilder, ago, brief, labelled, node, policy, record, rollout
+from support.builders import NOW, PREPARED, NodeBuilder, ago, brief, labelled, node, pod, policy, record, rollout
 from support.builders import stand as standing_of
 
 KIND = NodeKind()
@@ -205,6 +205,14 @@ def test_a_prepared_node_that_is_not_ready_is_given_back_and_has_not_failed() ->
     standing = stand(WAITING.not_ready("kubelet"))
     assert (standing.stage, standing.reason) == (Stage.PREPARING, "NotReady")
     assert [type(action) for action in standing.actions] == [Uncordon]
+
+
+def test_a_prepared_node_that_could_never_be_emptied_is_given_back_before_its_cordon() -> None:
+    held = (Stuck(pod("db-0"), "its budget never allows it"),)
+    standing = stand(WAITING.but(stuck=held))
+    assert (standing.stage, standing.reason) == (Stage.PREPARING, "DrainBlocked")
+    assert standing.message == "is given back before its cordon: pod shop/db-0 cannot be evicted: " + held[0].message
+    assert stand(CLAIMED.job(JobStep.PREPARE).but(stuck=held)).message == "runs its prepare Job"
 
 
 def test_before_it_is_given_back_its_job_is_stopped_behind_a_write_that_fails_on_an_old_node() -> None:

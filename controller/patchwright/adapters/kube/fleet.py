@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 from patchwright import errors
-from patchwright.adapters.kube import budgets, foreign, projection
+from patchwright.adapters.kube import foreign, projection
 from patchwright.adapters.kube.client import LIST_TIMEOUT, MERGE_PATCH, KubeApi, failure
 from patchwright.adapters.kube.evictions import Evictor
 from patchwright.adapters.kube.fleet_cache import FleetCache
@@ -283,10 +283,6 @@ class KubeFleet:
             limit=LIST_TIMEOUT,
         )
         self._cache.set_others(foreign.suc_nodes(body.get("items") or ()))
-
-    async def look_for_budgets(self) -> None:
-        """See which pods their PodDisruptionBudget never lets go: their nodes need not be cordoned to find out."""
-        self._cache.set_stuck(await budgets.stuck(self._api))
 
 
 _DELETE: Final = {"apiVersion": "v1", "kind": "DeleteOptions"}

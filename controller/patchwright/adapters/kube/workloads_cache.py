@@ -130,6 +130,11 @@ class WorkloadCache:
         """Give what is known of one workload."""
         return self._workloads.get(f"{kind}/{namespace}/{name}")
 
+    def replicas(self, kind: str, namespace: str, name: str) -> int | None:
+        """Give how many pods a Deployment or StatefulSet wants; ``None`` for whatever else, or when it is not known."""
+        facts = self.get(kind, namespace, name)
+        return facts.counts.replicas if facts is not None and kind in ("Deployment", "StatefulSet") else None
+
     def rollouts_at_work(self) -> list[str]:
         """Give the UIDs of the rollouts whose records are on workloads."""
         return sorted(self._marked)

@@ -80,6 +80,8 @@ def plan(pods: PodList, drain: Drain, *, attempts: Mapping[str, EvictionAttempt]
         else:
             evict.append(pod)
             retried += _last_time(pod, attempt)
+    # Those that were not asked for yet come first: a pass has its time, and what is refused again must not use it up.
+    evict.sort(key=lambda pod: pod.ref.uid in attempts)
     return DrainPlan(
         evict=tuple(evict[:PASS_LIMIT]),
         waiting=tuple(waiting + evict[PASS_LIMIT:]),
@@ -101,7 +103,7 @@ def hopeless(stuck: Sequence[Stuck], drain: Drain) -> str:
     """Say which pod would keep a node from ever being empty under these options; empty when none would."""
     if not drain.enabled or drain.disable_eviction or drain.on_timeout is OnTimeout.FORCE:
         return ""
-    left = [each for each in stuck if not _stays(each.pod, drain)]
+    left = [each for each in stuck if _asks(each.pod, drain)]
     if not left:
         return ""
     more = f" (and {len(left) - 1} more)" if len(left) > 1 else ""
@@ -133,6 +135,11 @@ def _stays(pod: PodView, drain: Drain) -> bool:
     if pod.owner is Owner.DAEMON_SET and drain.ignore_daemon_sets:
         return True
     return drain.pod_selector is not None and not selection.matches(drain.pod_selector, pod.labels)
+
+
+def _asks(pod: PodView, drain: Drain) -> bool:
+    """Whether the pod's budget is asked at all: of one that ends by itself only its end is waited for."""
+    return not (_stays(pod, drain) or pod.wait or pod.do_not_disrupt)
 
 
 def _abandoned(pod: PodView, drain: Drain, *, now: datetime) -> bool:

@@ -191,7 +191,9 @@ def _off(node: NodeView, record: Record, brief: Brief) -> tuple[str, str] | None
     target = brief.policy.target
     if not (isinstance(target, NodeTarget) and selection.matches(target.selector, node.labels)):
         return "NotSelected", "the policy does not select it any more"
-    return _mark_of_others(node) or (_condition if record.mark is Mark.PREPARED else _leaving)(node)
+    if record.mark is not Mark.PREPARED:
+        return _mark_of_others(node) or _leaving(node)
+    return _mark_of_others(node) or _condition(node) or _undrainable(node, brief)
 
 
 def _touched(node: NodeView, record: Record, brief: Brief) -> Standing:
