@@ -77,6 +77,7 @@ class Origin:
             lambda: self.status.get("lastAppliedRevision") == wanted and self.condition("Ready")["status"] == "True",
             lambda: f"{wanted} being applied; it says {self.condition('Ready')}",
         )
+        self.scene.observer.settle("PatchPolicy", "PatchRollout")
         return self.status
 
     def until_refused(self, reason: str) -> str:
@@ -87,6 +88,7 @@ class Origin:
             return (ready.get("status"), ready.get("reason")) == ("False", reason)
 
         self.scene.until(refused, lambda: f"Ready=False for {reason}; it says {self.condition('Ready')}")
+        self.scene.observer.settle("PatchPolicy", "PatchRollout")
         return self.condition("Ready")["message"]
 
     def said(self) -> list[str]:
