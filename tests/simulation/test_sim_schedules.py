@@ -18,6 +18,13 @@ def test_the_laws_hold_whatever_happens(seed: int) -> None:
     assert not result.violations, f"seed {seed}; play it again with: {AGAIN} {seed}\n{told}"
 
 
+# Two operators at once: one verified again what the other had called failed and was putting back; one did not know of
+# the volumes of pods that the other had evicted.
+@pytest.mark.parametrize("number", [443, 462, 1476])
+def test_what_once_broke_a_law_does_so_no_more(number: int) -> None:
+    assert not play(chance.scenario(number), chance.circumstances(number)).violations
+
+
 @pytest.mark.parametrize("number", [3, 28, 531])
 def test_the_same_seed_gives_the_same_history(number: int) -> None:
     first = play(chance.scenario(number), chance.circumstances(number))

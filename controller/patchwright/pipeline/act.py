@@ -261,12 +261,29 @@ class Executor:
         fleet = self.world.fleet
         match action:
             case actions.StartJob():
+                if action.step is actions.JobStep.VERIFY:
+                    await self._confirm(action.node)
                 await fleet.start_job(self.case, action.node, step=action.step, name=action.name)
             case actions.DeleteJob():
                 await fleet.delete_job(action.name, uid=action.uid)
             case actions.DeleteJobs():
                 await fleet.delete_jobs(action.rollout_uid)
                 self.facts.jobs_deleted_at = self.snapshot.now
+
+    async def _confirm(self, node: actions.NodeRef) -> None:
+        """Look at a node once more before a Job that no write to the node comes before.
+
+        An operator that was deposed, or whose watch of nodes lags behind that of Jobs, would verify again what another
+        has called failed and puts back (L10).
+
+        Raises:
+            Conflict: its record is not as it was seen.
+        """
+        await self.world.fleet.refresh(node)
+        snapshot, seen = self.snapshot, self._views.get(node.uid)
+        fresh = targets.one(self.world, snapshot.rollout, snapshot.policy, uid=node.uid, facts=self.facts)
+        if seen is None or not isinstance(fresh, NodeView) or fresh.record != seen.record:
+            raise errors.Conflict(f"node {node.name}: its record has changed")
 
     async def _remember(self, action: actions.Remember) -> None:
         failed = FailedChange(

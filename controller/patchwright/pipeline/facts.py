@@ -53,6 +53,11 @@ class Facts:
     jobs_deleted_at: datetime | None = None
     in_flight: tuple[Note, ...] | None = None
 
+    def doubt(self) -> None:
+        """Take it that another operator acts too, deposed or new: it may have moved pods that nobody saw here."""
+        for each in self.nodes.values():
+            each.claims = None
+
     def node(self, uid: str) -> NodeFacts:
         """Give the facts of one node, empty ones at first."""
         return self.nodes.setdefault(uid, NodeFacts())

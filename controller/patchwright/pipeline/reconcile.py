@@ -121,7 +121,11 @@ class Reconciler:
         recent = facts.saved_at is not None and now - facts.saved_at < SAVE_EVERY
         if recent and not begins and not weighty(before, state):
             return
-        await self._world.rollouts.save(case, state)
+        try:
+            await self._world.rollouts.save(case, state)
+        except errors.Conflict:
+            facts.doubt()
+            raise
         facts.saved_at = now
         await self._tell(case, facts, state)
 
