@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from patchwright.domain.images.content import Image, Listing
 from patchwright.domain.images.keyring import Keyring
+from patchwright.domain.images.knowledge import Knowledge
+from patchwright.domain.images.proposals import Proposal
 from patchwright.domain.images.reference import Reference
+from patchwright.domain.images.urgency import Report
+from patchwright.domain.model import Key, PatchPolicy
 
 
 class Images(Protocol):
@@ -45,3 +50,76 @@ class RegistryMeter(Protocol):
 
         ``what`` is ``tags``, ``manifest``, ``blob`` or ``token``, ``code`` the status, or ``none`` without an answer.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class Remembered:
+    """What is known of a repository, and the version of it that a write names; empty when nothing is written yet."""
+
+    known: Knowledge
+    version: str = ""
+
+
+class ScanMemories(Protocol):
+    """What policies know of repositories; it outlives the operator, and goes with the policy."""
+
+    async def recall(self, policy: PatchPolicy, image: str) -> Remembered:
+        """Read what a policy knows of a repository.
+
+        Raises:
+            ClusterError: it could not be read.
+            InvalidInput: somebody has garbled it; it is not taken for empty.
+        """
+
+    async def keep(self, policy: PatchPolicy, image: str, *, known: Knowledge, version: str) -> str:
+        """Write what a policy knows, over the version that it was learnt from; give the new version.
+
+        Raises:
+            Conflict: somebody else wrote first.
+            ClusterError: it could not be written.
+        """
+
+
+class Secrets(Protocol):
+    """Pull secrets."""
+
+    async def secret(self, key: Key) -> Mapping[str, bytes]:
+        """Read a Secret's data; raises ``NotFound`` and any other ``ClusterError``."""
+
+
+class Reports(Protocol):
+    """What scanners say of images."""
+
+    async def reports(self, namespaces: Collection[str]) -> Sequence[Report]:
+        """Give the reports of some namespaces; none where nobody writes any. Raises ``ClusterError``."""
+
+
+class Proposals(Protocol):
+    """Where rollouts come from that nobody has written."""
+
+    async def propose(self, policy: PatchPolicy, proposal: Proposal) -> str:
+        """Create the rollout; give its UID.
+
+        Raises:
+            Conflict: there is one of that name already, which has been read.
+            ClusterError: it was not created.
+        """
+
+
+class ScanMeter(Protocol):
+    """Who counts scans."""
+
+    def image_scanned(self, result: str) -> None:
+        """Count a look at a repository: ``Succeeded``, or the reason for which it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageWorld:
+    """Every port that following images needs, in one hand."""
+
+    images: Images
+    memories: ScanMemories
+    secrets: Secrets
+    reports: Reports
+    proposals: Proposals
+    meter: ScanMeter

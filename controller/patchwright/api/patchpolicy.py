@@ -9,10 +9,10 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from patchwright.api.base import Rule, Unique, WireModel, at_most_one_of, exactly_one_of
+from patchwright.api.coveredimage import CoveredImage
 from patchwright.api.healthchecks import HealthCheck
 from patchwright.api.scalars import (
     Bool,
-    CoveredRepository,
     Cron,
     Duration,
     Int,
@@ -52,13 +52,6 @@ class NodeTarget(WireModel):
         return model.NodeTarget(self.selector.domain(), self.driver or "script", tolerations=tolerations)
 
 
-class CoveredImage(WireModel):
-    """An image that the policy covers."""
-
-    image: CoveredRepository
-    """The image's repository without tag and digest, such as `ghcr.io/acme/api`, or `ghcr.io/acme/*` for all below."""
-
-
 class WorkloadTarget(WireModel):
     """Workloads that run one of these images; what is patched are the images in their pod templates."""
 
@@ -82,7 +75,7 @@ class WorkloadTarget(WireModel):
     ) = None
     """The kinds; left out, Deployment, StatefulSet, DaemonSet and CronJob."""
     images: Annotated[tuple[CoveredImage, ...], Field(min_length=1, max_length=64), Unique("image")]
-    """The images that rollouts of this policy may change."""
+    """The images that rollouts of this policy may change, and which of their tags is wanted."""
     allow_recreate: Bool | None = None
     """Whether Deployments of the strategy Recreate are patched too, each by an outage; left out, false."""
 
@@ -94,6 +87,7 @@ class WorkloadTarget(WireModel):
             namespaces=self.namespace_selector.domain() if self.namespace_selector else None,
             kinds=given(self.kinds, model.WORKLOAD_KINDS),
             allow_recreate=bool(self.allow_recreate),
+            followed=tuple(found for one in self.images if (found := one.followed()) is not None),
         )
 
 
@@ -320,6 +314,10 @@ def _windows_fit(spec: PatchPolicySpec) -> bool:
     return all(window.duration >= longest for window in spec.maintenance_windows or ())
 
 
+def _follows(target: Target) -> bool:
+    return target.workloads is not None and any(one.policy is not None for one in target.workloads.images)
+
+
 def _seconds(span: timedelta) -> str:
     return f"{int(span.total_seconds())}s"
 
@@ -352,9 +350,17 @@ class PatchPolicySpec(WireModel):
             _windows_fit,
             field=".maintenanceWindows",
         ),
+        Rule(
+            "!has(self.trigger) || self.trigger != 'Automatic' || "
+            "(has(self.target.workloads) && self.target.workloads.images.exists(one, has(one.policy)))",
+            "trigger Automatic needs an entry of target.workloads.images with a policy: nothing else finds updates",
+            lambda spec: spec.trigger != "Automatic" or _follows(spec.target),
+            field=".trigger",
+        ),
     )
     hints: ClassVar[Mapping[str, str]] = {
-        "updates": "discovery of updates is not supported yet; a PatchRollout names the change",
+        "updates": "which updates are looked for is said by target.workloads.images[].policy; for nodes a PatchRollout "
+        "names the change",
         "sla": "deadlines by severity are not supported yet",
         "concurrency": "system-upgrade-controller's concurrency is strategy.maxUnavailable here",
         "nodeSelector": "system-upgrade-controller's nodeSelector is target.nodes.selector here",
@@ -365,9 +371,9 @@ class PatchPolicySpec(WireModel):
     }
     target: Target
     """What is patched."""
-    trigger: Literal["Manual"] | None = None
-    """How rollouts come to be. `Manual` (the default): somebody creates a PatchRollout, by hand or in Git; drivers that
-    discover updates by themselves will bring more values."""
+    trigger: Literal["Automatic", "Manual"] | None = None
+    """How rollouts come to be. `Manual` (the default): somebody creates a PatchRollout, by hand or in Git. `Automatic`:
+    a newer image that an entry of `target.workloads.images` with a `policy` finds becomes one by itself."""
     strategy: Strategy | None = None
     """How fast and how carefully; left out, one canary for 5 minutes, then one target at a time."""
     maintenance_windows: Annotated[tuple[MaintenanceWindow, ...], Field(max_length=16)] | None = None

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from patchwright.api.base import Immutable, Rule, Unique, WireModel, exactly_one_of
+from patchwright.api.base import Immutable, Rule, Unique, WireModel, at_most_one_of, exactly_one_of
 from patchwright.api.scalars import (
     Argument,
     Bool,
@@ -156,6 +156,7 @@ class Script(WireModel):
 class ImageChange(WireModel):
     """One image, pinned by its digest."""
 
+    rules = (at_most_one_of("from", "fromAny"),)
     hints: ClassVar[Mapping[str, str]] = {
         "name": "the image's repository is called image",
         "newName": "another repository is another image; image names the one that the containers run",
@@ -170,10 +171,13 @@ class ImageChange(WireModel):
     """The digest that is run: `sha256:` and 64 hexadecimal digits. Of an image for several platforms, its index."""
     from_: Annotated[TagOrDigest | None, Field(alias="from")] = None
     """The tag or the digest that is replaced; containers that run another one are left out. Left out, any."""
+    from_any: Annotated[tuple[TagOrDigest, ...], Field(min_length=1, max_length=32), Unique()] | None = None
+    """The tags and digests that are replaced, instead of one in `from`."""
 
     def domain(self) -> model.ImagePin:
         """Convert to the domain."""
-        return model.ImagePin(self.image, self.digest, tag=self.tag, replaces=self.from_)
+        replaces = given(self.from_any, (self.from_,) if self.from_ else ())
+        return model.ImagePin(self.image, self.digest, tag=self.tag, replaces=replaces)
 
 
 class Change(WireModel):

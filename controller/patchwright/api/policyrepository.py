@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from patchwright.api.base import Rule, WireModel
-from patchwright.api.scalars import Bool, Commit, Duration, GitRef, GitUrl, Name, RepoPath, given, matching, ruled
+from patchwright.api.scalars import (
+    PERIOD,
+    Bool,
+    Commit,
+    Duration,
+    GitRef,
+    GitUrl,
+    Name,
+    RepoPath,
+    given,
+    matching,
+    ruled,
+)
 from patchwright.domain.model import Key
 from patchwright.domain.repository import PolicyRepository as _Domain
 from patchwright.domain.repository import VerifyRequest
 from patchwright.domain.sources import GitReference, VerifyMode
 
 _DEFAULT = _Domain(Key("", ""), "", 0, url="")
-
-
-_PERIOD = ruled("duration(self) >= duration('1s')", "must be at least 1s", lambda value: value >= timedelta(seconds=1))
 
 
 def _is_full(name: str) -> bool:
@@ -113,10 +121,10 @@ class PolicyRepositorySpec(WireModel):
     """Which commit is followed; left out, the server's default branch."""
     path: RepoPath | None = None
     """The folder of the manifests, from the repository's root; left out, all of it."""
-    interval: Annotated[Duration, _PERIOD] | None = None
+    interval: Annotated[Duration, PERIOD] | None = None
     """How often the repository is fetched; left out, `1m`. A webhook or the annotation `patchwright.dev/requestedAt`
     does not wait for it."""
-    timeout: Annotated[Duration, _PERIOD] | None = None
+    timeout: Annotated[Duration, PERIOD] | None = None
     """How long one fetch may take; left out, `60s`."""
     secret_ref: SecretRef | None = None
     """A Secret with the credentials: `username` and `password`, or `bearerToken`, or `identity` and `known_hosts`;

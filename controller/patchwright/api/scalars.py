@@ -159,6 +159,7 @@ Duration = Annotated[
     PlainSerializer(format_duration),
     WithJsonSchema({"type": "string", "pattern": _DURATION, "maxLength": 32}),
 ]
+PERIOD = ruled("duration(self) >= duration('1s')", "must be at least 1s", lambda value: value >= timedelta(seconds=1))
 IntOrString = Annotated[
     Quantity,
     PlainValidator(parse_quantity),

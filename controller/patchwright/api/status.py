@@ -70,6 +70,34 @@ class LastRollout(StatusModel):
     """When it ended."""
 
 
+class LatestRef(StatusModel):
+    """The image that was chosen."""
+
+    tag: str = ""
+    """Its tag."""
+    digest: str = ""
+    """Its digest."""
+
+
+class FollowedImage(StatusModel):
+    """An image whose updates are looked for."""
+
+    image: str
+    """The image's repository."""
+    verdict: str = ""
+    """`Update`, `UpToDate`, `Wait` (it passes by itself) or `Refused` (somebody has to act)."""
+    reason: str = ""
+    """Why, as one word."""
+    message: str = ""
+    """Why, as a sentence."""
+    latest_ref: LatestRef | None = None
+    """The image to run next; absent while there is none."""
+    scanned_at: Instant | None = None
+    """When the registry was last looked at with success."""
+    tags: Int | None = None
+    """How many tags it had then."""
+
+
 class PatchPolicyStatus(StatusModel):
     """What Patchwright knows about the policy; written by Patchwright only."""
 
@@ -85,8 +113,19 @@ class PatchPolicyStatus(StatusModel):
     """When the next maintenance window opens; absent when there are no windows."""
     failed_changes: tuple[FailedChange, ...] = ()
     """The changes that failed, newest first, at most 20; none of them is tried again by itself."""
+    images: tuple[FollowedImage, ...] = ()
+    """The images whose updates are looked for, at most 64."""
+    images_total: Int | None = None
+    """How many there are."""
+    last_handled_reconcile_at: str = ""
+    """The value of the annotation `patchwright.dev/requestedAt` that was handled last."""
+    last_handled_retry: str = ""
+    """The value of the annotation `patchwright.dev/retry` that was handled last."""
+    retried_at: Instant | None = None
+    """When that was; what failed before may be tried again."""
     conditions: Conditions = ()
-    """`Ready`: the policy is valid and can be used. `Stalled`: somebody has to correct it."""
+    """`Ready`: the policy is valid and can be used. `Scanned`: the registries of its images were looked at. `Stalled`:
+    somebody has to correct it."""
 
 
 class InventoryEntry(StatusModel):
@@ -153,6 +192,11 @@ def policy_state_to_status(
             last_rollout=_last_to_wire(found.last_rollout),
             next_maintenance_window=found.next_window,
             failed_changes=tuple(_failed(one) for one in found.failed_changes[: memory.FAILED_KEPT]),
+            images=tuple(map(_image_to_wire, found.images[: memory.IMAGES_KEPT])),
+            images_total=found.images_total or None,
+            last_handled_reconcile_at=found.last_handled_reconcile_at,
+            last_handled_retry=found.last_handled_retry,
+            retried_at=found.retried_at,
             conditions=conditions_to_status(
                 found.conditions, generation=found.observed_generation, now=now, previous=previous
             ),
@@ -177,6 +221,11 @@ def status_to_policy_state(status: Mapping[str, Any] | None) -> memory.PolicySta
             memory.FailedChange(one.change_id, one.version, one.rollout, one.reason, one.message, one.at)
             for one in wire.failed_changes
         ),
+        images=tuple(map(_image, wire.images)),
+        images_total=wire.images_total or 0,
+        last_handled_reconcile_at=wire.last_handled_reconcile_at,
+        last_handled_retry=wire.last_handled_retry,
+        retried_at=wire.retried_at,
         conditions=conditions_from(wire.conditions),
     )
 
@@ -297,6 +346,32 @@ def _failed(one: memory.FailedChange) -> FailedChange:
         reason=one.reason,
         message=cut(one.message, MESSAGE_KEPT),
         at=one.at,
+    )
+
+
+def _image_to_wire(one: memory.ImageState) -> FollowedImage:
+    return FollowedImage(
+        image=one.image,
+        verdict=one.verdict,
+        reason=one.reason,
+        message=cut(one.message, MESSAGE_KEPT),
+        latest_ref=LatestRef(tag=one.tag, digest=one.digest) if one.digest else None,
+        scanned_at=one.scanned_at,
+        tags=one.tags,
+    )
+
+
+def _image(one: FollowedImage) -> memory.ImageState:
+    latest = one.latest_ref or LatestRef()
+    return memory.ImageState(
+        one.image,
+        one.verdict,
+        one.reason,
+        one.message,
+        tag=latest.tag,
+        digest=latest.digest,
+        scanned_at=one.scanned_at,
+        tags=one.tags,
     )
 
 

@@ -35,6 +35,16 @@ _DEFAULT = Settings()
 @click.option(
     "--lease-seconds", type=float, default=_DEFAULT.lease_seconds, help="How long a dead leader's place holds."
 )
+@click.option(
+    "--plain-http-registry", "plain_http_registries", multiple=True, help="A registry (host:port) asked without TLS."
+)
+@click.option(
+    "--registry-address",
+    "registry_addresses",
+    type=(str, str),
+    multiple=True,
+    help="A registry (host:port) and the URL at which the operator reaches it.",
+)
 @click.option("--verbose", "-v", is_flag=True, help="Log what is decided, not only what goes wrong.")
 def operator(*, verbose: bool, **options: object) -> None:
     """Run the controller until SIGTERM; exits with 1 when its lease was lost."""

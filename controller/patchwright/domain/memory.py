@@ -9,6 +9,7 @@ from datetime import datetime
 from patchwright.domain.state import Condition, Phase
 
 FAILED_KEPT = 20
+IMAGES_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +35,31 @@ class LastRollout:
 
 
 @dataclass(frozen=True, slots=True)
+class ImageState:
+    """What a policy knows and means to do about one image.
+
+    ``verdict``, ``reason`` and ``message`` are those of the choice; ``tag`` and ``digest`` are what was chosen, empty
+    when nothing was. ``tags`` counts those of the last look at the registry.
+    """
+
+    image: str
+    verdict: str
+    reason: str
+    message: str
+    tag: str = ""
+    digest: str = ""
+    scanned_at: datetime | None = None
+    tags: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class PolicyState:
-    """PatchPolicy.status. ``selected`` counts the targets that match, ``None`` until they were counted once."""
+    """PatchPolicy.status. ``selected`` counts the targets that match, ``None`` until they were counted once.
+
+    ``images`` are those whose updates are looked for, as far as there is room; ``images_total`` counts them all.
+    ``last_handled_reconcile_at`` and ``last_handled_retry`` are the annotations that were heeded last, ``retried_at``
+    is when.
+    """
 
     observed_generation: int = 0
     selected: int | None = None
@@ -43,6 +67,11 @@ class PolicyState:
     last_rollout: LastRollout | None = None
     next_window: datetime | None = None
     failed_changes: tuple[FailedChange, ...] = ()
+    images: tuple[ImageState, ...] = ()
+    images_total: int = 0
+    last_handled_reconcile_at: str = ""
+    last_handled_retry: str = ""
+    retried_at: datetime | None = None
     conditions: tuple[Condition, ...] = ()
 
 

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from patchwright.domain.images.imagepolicy import Followed
+
 
 @dataclass(frozen=True, slots=True, order=True)
 class Key:
@@ -265,8 +267,8 @@ class NodeTarget:
 class WorkloadTarget:
     """Workloads whose containers run one of ``images``: names of repositories, or ``prefix/*``.
 
-    ``namespaces`` of ``None`` is the policy's own namespace. ``allow_recreate`` includes Deployments of the strategy
-    Recreate, whose every change is a whole outage.
+    Of those in ``followed`` updates are looked for. ``namespaces`` of ``None`` is the policy's own namespace.
+    ``allow_recreate`` includes Deployments of the strategy Recreate, whose every change is a whole outage.
     """
 
     images: tuple[str, ...]
@@ -274,18 +276,23 @@ class WorkloadTarget:
     namespaces: Selector | None = None
     kinds: tuple[str, ...] = WORKLOAD_KINDS
     allow_recreate: bool = False
+    followed: tuple[Followed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class PatchPolicy:
-    """Standing intent: to PatchRollout what CronJob is to Job."""
+    """Standing intent: to PatchRollout what CronJob is to Job.
+
+    ``requested_at`` and ``retry`` are what somebody wrote to have registries looked at now, or what failed tried again;
+    each new value counts once.
+    """
 
     key: Key
     uid: str
     generation: int
     target: NodeTarget | WorkloadTarget
     strategy: Strategy = Strategy()
-    trigger: Trigger = Trigger.AUTOMATIC
+    trigger: Trigger = Trigger.MANUAL
     windows: tuple[MaintenanceWindow, ...] = ()
     drain: Drain = Drain()
     health_checks: tuple[HealthCheck, ...] = ()
@@ -294,6 +301,13 @@ class PatchPolicy:
     suspend: bool = False
     deleting: bool = False
     labels: tuple[tuple[str, str], ...] = ()
+    requested_at: str = ""
+    retry: str = ""
+
+    @property
+    def followed(self) -> tuple[Followed, ...]:
+        """The images whose updates are looked for."""
+        return self.target.followed if isinstance(self.target, WorkloadTarget) else ()
 
     @property
     def nodes(self) -> NodeTarget:
@@ -353,13 +367,13 @@ class ScriptChange:
 class ImagePin:
     """One image, pinned: containers that run the repository ``image`` get ``image:tag@digest``.
 
-    ``replaces`` is a tag or a digest; containers that run anything else than that are left out.
+    ``replaces`` are tags or digests; containers that run anything else than one of them are left out.
     """
 
     image: str
     digest: str
     tag: str | None = None
-    replaces: str | None = None
+    replaces: tuple[str, ...] = ()
 
     @property
     def wanted(self) -> str:

@@ -30,6 +30,7 @@ from patchwright.handlers import events, web, wiring
 from patchwright.handlers.events import Raw
 from patchwright.handlers.runner import Runner
 from patchwright.handlers.settings import Settings
+from patchwright.pipeline.images import ImageReconciler
 from patchwright.pipeline.orphans import Orphans
 from patchwright.pipeline.policies import PolicyReconciler
 from patchwright.pipeline.reconcile import Reconciler
@@ -189,9 +190,12 @@ class Crew:
         self._repositories = RepositoryReconciler(made.source_world)
         self.rollouts = Runner("rollout", self._rollout)
         self.checks = Runner("health of rollout", self._measure)
-        self.policies = Runner("policy", PolicyReconciler(made.policies, made.world).reconcile)
+        self._images = ImageReconciler(made.world, made.policies, made.image_world)
+        self._policies = PolicyReconciler(made.policies, made.world, self._images)
+        self.policies = Runner("policy", self._policy)
+        self.images = Runner("images of policy", self._follow)
         self.repositories = Runner("repository", self._repository)
-        self.runners = (self.rollouts, self.checks, self.policies, self.repositories)
+        self.runners = (self.rollouts, self.checks, self.policies, self.images, self.repositories)
         self.begin = self._repositories.begin
         self._keys: dict[str, Key] = {}
         self._soon: asyncio.TimerHandle | None = None
@@ -252,6 +256,7 @@ class Crew:
             self.checks.wake(key)
             if after is not None and after.rollout is not None:
                 self.policies.wake(Key(key.namespace, after.rollout.policy_name))
+                self.images.wake(Key(key.namespace, after.rollout.policy_name))
         return delay
 
     async def _measure(self, key: Key) -> timedelta | None:
@@ -260,6 +265,21 @@ class Crew:
         changed, delay = await self._reconciler.measure(key)
         if changed:
             self.rollouts.wake(key)
+        return delay
+
+    async def _policy(self, key: Key) -> timedelta | None:
+        before = self._caches.rollouts.policy(key)
+        delay = await self._policies.reconcile(key)
+        after = self._caches.rollouts.policy(key)
+        if before is not None and after is not None and before.state.retried_at != after.state.retried_at:
+            self.images.wake(key)
+        return delay
+
+    async def _follow(self, key: Key) -> timedelta | None:
+        before = self._images.outlook(key)
+        delay = await self._images.reconcile(key)
+        if self._images.outlook(key) != before:
+            self.policies.wake(key)
         return delay
 
     async def _repository(self, key: Key) -> timedelta | None:
@@ -286,6 +306,7 @@ class Feed:
         """Take a PatchPolicy; one that no rollout uses yet has a status all the same."""
         (self._caches.rollouts.remove_policy if gone else self._caches.rollouts.apply_policy)(raw)
         self._crew.policies.wake(events.key_of(raw))
+        self._crew.images.wake(events.key_of(raw))
 
     def repository(self, raw: Raw, *, gone: bool = False) -> None:
         """Take a PolicyRepository."""

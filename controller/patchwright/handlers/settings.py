@@ -26,7 +26,8 @@ class Settings:
     ``namespace`` holds the operator, its Lease and its Jobs. ``node_name`` is the node it runs on, empty outside a
     cluster: that node is patched last. ``identity`` is its pod's name there: that pod is not evicted. ``lease_seconds``
     is how long a dead leader's place stays taken. ``opa_binary`` checks policies before they are served;
-    ``bundle_port`` is where OPA fetches them.
+    ``bundle_port`` is where OPA fetches them. ``plain_http_registries`` are asked without TLS, those in
+    ``registry_addresses`` (name and URL) under another name than images have.
     """
 
     namespace: str = "patchwright-system"
@@ -44,6 +45,8 @@ class Settings:
     git_cache: Path = field(default_factory=_cache)
     leader_election: bool = True
     lease_seconds: float = 15.0
+    plain_http_registries: tuple[str, ...] = ()
+    registry_addresses: tuple[tuple[str, str], ...] = ()
 
     @property
     def pod_name(self) -> str:

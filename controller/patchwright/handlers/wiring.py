@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
-from patchwright import errors, ports, source_ports
+from patchwright import errors, image_ports, ports, source_ports
 from patchwright.adapters.git.credentials import credentials_from_secret, verification_from_secret
 from patchwright.adapters.git.source import GitSource
 from patchwright.adapters.health.probes import Probes
@@ -18,9 +18,12 @@ from patchwright.adapters.kube.apply import KubeApplier
 from patchwright.adapters.kube.client import KubeApi
 from patchwright.adapters.kube.fleet import KubeFleet
 from patchwright.adapters.kube.fleet_cache import FleetCache
+from patchwright.adapters.kube.image_memories import KubeScanMemories
 from patchwright.adapters.kube.journal import KubeJournal
 from patchwright.adapters.kube.policies import KubePolicies
+from patchwright.adapters.kube.proposals import KubeProposals
 from patchwright.adapters.kube.reflector import Reflector
+from patchwright.adapters.kube.reports import KubeReports
 from patchwright.adapters.kube.repositories import KubeRepositories, RepositoryCache
 from patchwright.adapters.kube.rollout_cache import RolloutCache
 from patchwright.adapters.kube.rollouts import KubeRollouts
@@ -33,6 +36,8 @@ from patchwright.adapters.opa.builder import BundleBuilder
 from patchwright.adapters.opa.bundle import Bundle
 from patchwright.adapters.opa.engine import OpaPolicyEngine
 from patchwright.adapters.opa.server import BundleServer
+from patchwright.adapters.registry import RegistryClient
+from patchwright.adapters.registry.addresses import Addresses
 from patchwright.api import parse, rolloutstate, status
 from patchwright.domain.nodes import labels
 from patchwright.domain.policy import PolicyDecision, PolicyQuestion
@@ -187,6 +192,7 @@ class Adapters:
 
     world: ports.World
     source_world: source_ports.SourceWorld
+    image_world: image_ports.ImageWorld
     policies: KubePolicies
     fleet: KubeFleet
     workloads: KubeWorkloads
@@ -209,8 +215,9 @@ async def adapters(
     world = ports.World(
         rollouts, fleet, workloads, PinnedEngine(engine, server), probes, journal, clock, settings.namespace
     )
+    repositories = KubeRepositories(api, caches.repositories)
     source_world = source_ports.SourceWorld(
-        KubeRepositories(api, caches.repositories),
+        repositories,
         Git(settings.git_cache),
         ManifestFiles(),
         KubeApplier(api),
@@ -218,4 +225,14 @@ async def adapters(
         clock,
         settings.namespace,
     )
-    return Adapters(world, source_world, KubePolicies(rollouts, caches.rollouts), fleet, workloads, rollouts)
+    addresses = Addresses(frozenset(settings.plain_http_registries), dict(settings.registry_addresses))
+    image_world = image_ports.ImageWorld(
+        await stack.enter_async_context(RegistryClient(addresses=addresses, meter=metrics)),
+        KubeScanMemories(api),
+        repositories,
+        KubeReports(api),
+        KubeProposals(api, rollouts, caches.rollouts),
+        metrics,
+    )
+    policies = KubePolicies(rollouts, caches.rollouts)
+    return Adapters(world, source_world, image_world, policies, fleet, workloads, rollouts)

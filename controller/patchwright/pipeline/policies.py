@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 from patchwright import ports
 from patchwright.domain import windows
-from patchwright.domain.memory import LastRollout, PolicyState
+from patchwright.domain.images.proposals import Outlook
+from patchwright.domain.memory import IMAGES_KEPT, LastRollout, PolicyState
 from patchwright.domain.model import Key, PatchPolicy
 from patchwright.domain.state import TERMINAL, Condition
 from patchwright.pipeline import targets
@@ -18,12 +20,23 @@ EVERY = timedelta(seconds=30)
 _EPOCH = datetime.fromtimestamp(0, UTC)
 
 
+class Images(Protocol):
+    """Who follows the images of policies (``pipeline.images``)."""
+
+    def outlook(self, key: Key) -> Outlook | None:
+        """Give what came out of the last round; ``None`` before the first."""
+
+    def heeded(self, key: Key) -> str:
+        """Give the last wish to look now that was heeded."""
+
+
 class PolicyReconciler:
     """Keeps the status of PatchPolicies; everything that acts is in rollouts."""
 
-    def __init__(self, policies: ports.Policies, world: ports.World) -> None:
+    def __init__(self, policies: ports.Policies, world: ports.World, images: Images) -> None:
         self._policies = policies
         self._world = world
+        self._images = images
 
     async def reconcile(self, key: Key) -> timedelta | None:
         """Do one round; ``None`` when the policy is gone."""
@@ -31,6 +44,8 @@ class PolicyReconciler:
         if case is None:
             return None
         state = self._state(case, case.policy) if case.policy else _faulty(case)
+        if case.policy is not None:
+            state = self._with_images(self._retried(state, case.policy), case.policy)
         if state != case.state:
             await self._policies.save_policy(case, state)
         return EVERY
@@ -50,6 +65,28 @@ class PolicyReconciler:
             last_rollout=_last(rollouts),
             next_window=windows.opening(policy.windows, now=self._world.clock.now()).next_at,
             conditions=_conditions(policy, selected, forbidden),
+        )
+
+    def _retried(self, state: PolicyState, policy: PatchPolicy) -> PolicyState:
+        """Heed that a person wants what failed to be tried again: each new value of the annotation counts once (L9)."""
+        if not policy.retry or policy.retry == state.last_handled_retry:
+            return state
+        now = self._world.clock.now()
+        return replace(state, failed_changes=(), last_handled_retry=policy.retry, retried_at=now)
+
+    def _with_images(self, state: PolicyState, policy: PatchPolicy) -> PolicyState:
+        if not policy.followed:
+            return replace(state, images=(), images_total=0)
+        outlook = self._images.outlook(policy.key)
+        if outlook is None:
+            # A process that has just begun says nothing else than the one before did.
+            return state
+        return replace(
+            state,
+            images=outlook.images[:IMAGES_KEPT],
+            images_total=len(outlook.images),
+            last_handled_reconcile_at=self._images.heeded(policy.key),
+            conditions=(*state.conditions, _scanned(outlook)),
         )
 
     def _rollouts(self, policy: Key) -> list[ports.Case]:
@@ -84,6 +121,15 @@ def _ready(policy: PatchPolicy, selected: int) -> Condition:
         text = f"target.{noun}s.selector matches no {noun}; correct it, or label the {noun}s that are meant"
         return Condition("Ready", "False", "NothingSelected", text)
     return Condition("Ready", "True", "Succeeded", f"selects {selected} {noun}s")
+
+
+def _scanned(outlook: Outlook) -> Condition:
+    """Say whether every registry was looked at; the first one that was not stands for all."""
+    if not outlook.troubles:
+        return Condition("Scanned", "True", "Succeeded", f"looked at {len(outlook.images)} images")
+    first = outlook.troubles[0]
+    more = f" and {len(outlook.troubles) - 1} more" if outlook.troubles[1:] else ""
+    return Condition("Scanned", "False", first.reason, f"{first.message}{more}")
 
 
 def _faulty(case: ports.PolicyCase) -> PolicyState:

@@ -80,15 +80,18 @@ def test_the_same_digest_by_another_tag_is_no_news() -> None:
 @pytest.mark.parametrize(
     ("replaces", "image", "due"),
     [
-        (None, TAGGED, True),
-        ("1.0", TAGGED, True),
-        ("1.0", f"{TAGGED}@{OLD}", True),
-        (OLD, f"{TAGGED}@{OLD}", True),
-        ("0.9", TAGGED, False),
-        (OLD, TAGGED, False),
+        ((), TAGGED, True),
+        (("1.0",), TAGGED, True),
+        (("1.0",), f"{TAGGED}@{OLD}", True),
+        ((OLD,), f"{TAGGED}@{OLD}", True),
+        (("0.9", "1.0"), TAGGED, True),
+        (("0.9",), TAGGED, False),
+        ((OLD,), TAGGED, False),
+        (("latest",), REPOSITORY, True),
+        (("latest",), f"{REPOSITORY}@{OLD}", False),
     ],
 )
-def test_only_what_is_to_be_replaced_is_replaced(replaces: str | None, image: str, due: bool) -> None:
+def test_only_what_is_to_be_replaced_is_replaced(replaces: tuple[str, ...], image: str, due: bool) -> None:
     pin = ImagePin(REPOSITORY, NEW, replaces=replaces)
     assert bool(images.outdated(ImagesChange((pin,)), (field(image),))) is due
 
@@ -123,7 +126,7 @@ def test_a_bad_digest_is_as_bad_under_another_tag_or_name() -> None:
     def known(*pins: ImagePin) -> str:
         return changes.change_id(ImagesChange(pins))
 
-    one, two = ImagePin("nginx", NEW, tag="1"), ImagePin("docker.io/library/nginx", NEW, tag="2", replaces="0.9")
+    one, two = ImagePin("nginx", NEW, tag="1"), ImagePin("docker.io/library/nginx", NEW, tag="2", replaces=("0.9",))
     assert known(one) == known(two)
     assert known(one, PIN) == known(PIN, two)
     assert known(one) != known(ImagePin("nginx", OLD, tag="1"))

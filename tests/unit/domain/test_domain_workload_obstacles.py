@@ -37,7 +37,7 @@ def test_one_that_has_the_digest_is_current() -> None:
 
 
 def test_one_that_runs_something_else_than_what_is_replaced_is_left_out_for_good() -> None:
-    found = stand(workload(), rollout=rollout(ImagePin(REPOSITORY, NEW, replaces="0.9")))
+    found = stand(workload(), rollout=rollout(ImagePin(REPOSITORY, NEW, replaces=("0.9",))))
     assert (found.stage, found.reason, found.for_good) == (Stage.SKIPPED, "OtherVersion", True)
 
 

@@ -56,6 +56,7 @@ class Metrics:
         self._unhealthy = self._counter("health_check_failures", "Unhealthy measurements by check", "check")
         self._rollbacks = self._counter("rollbacks", "Rollouts that were rolled back, by reason", "reason")
         self._dropped = self._counter("events_dropped", "Events that were not written, by cause", "cause")
+        self._scans = self._counter("image_scans", "Looks at image repositories by result", "result")
         self._registries: set[str] = set()
         self._asked = self._counter(
             "registry_requests", "Requests to image registries by what was asked", "registry", "what", "code"
@@ -139,6 +140,10 @@ class Metrics:
             registry = OTHERS
         self._registries.add(registry)
         self._asked.labels(registry, what, code).inc()
+
+    def image_scanned(self, result: str) -> None:
+        """Count a look at a repository by its result."""
+        self._scans.labels(result).inc()
 
     def event_dropped(self, cause: str) -> None:
         """Count an event that was not written."""

@@ -219,7 +219,7 @@ def _failed(fact: TagFacts, case: _Case) -> _Obstacle | None:
     known = next((one for one in case.memory.digests if fact.holds(one.digest)), None)
     if known is None:
         return None
-    why = f"failed in {known.container} at {spelling.instant(known.at)} ({known.reason})"
+    why = f"failed in {known.where} at {spelling.instant(known.at)} ({known.reason})"
     return _Obstacle("FailedBefore", why, verdict=Verdict.REFUSED)
 
 
@@ -305,7 +305,8 @@ def _settled(case: _Case, order: Order) -> Choice:
         return Choice(Verdict.UP_TO_DATE, "UpToDate", f"{image}{running.suffix} is the newest{_repushed(case)}")
     if not order.places:
         return _refused(
-            "NothingMatches", f"none of the {len(case.scan.tags)} tags of {image} matches the policy; correct it"
+            "NothingMatches",
+            f"none of the {case.scan.listed or len(case.scan.tags)} tags of {image} matches the policy; correct it",
         )
     newest = max((place, tag) for tag, place in order.places.items())[1]
     if order.current is None:

@@ -44,7 +44,7 @@ class Scan:
 
     ``image`` is its name without tag and digest. ``complete`` says whether the latest scan saw all that there is: one
     that was cut short, refused or timed out did not. ``since`` is when the image was first scanned completely; what was
-    there already is of unknown age.
+    there already is of unknown age. ``tags`` are those that are known more of, ``listed`` counts all there are.
     """
 
     image: str
@@ -52,6 +52,7 @@ class Scan:
     complete: bool
     at: datetime
     since: datetime | None = None
+    listed: int = 0
 
 
 @dataclass(frozen=True, slots=True, order=True)

@@ -21,7 +21,10 @@ IN_A_ROW: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class FailedDigest:
-    """An image that failed in a container, and why; ``tag`` is what it was called then."""
+    """An image that failed in a container, and why; ``tag`` is what it was called then.
+
+    What a policy remembers of a whole rollout names that one instead.
+    """
 
     container: Container
     digest: str
@@ -29,6 +32,12 @@ class FailedDigest:
     reason: str
     message: str
     at: datetime
+    rollout: str = ""
+
+    @property
+    def where(self) -> str:
+        """Give what a sentence calls the place."""
+        return f"rollout {self.rollout}" if self.rollout else str(self.container)
 
 
 @dataclass(frozen=True, slots=True)

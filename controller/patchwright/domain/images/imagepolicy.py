@@ -95,3 +95,17 @@ class ImagePolicy:
     def follows_digest(self) -> bool:
         """Tell whether a new digest under the tag that runs is an update."""
         return isinstance(self.order, Digest) or self.digest_reflection is DigestReflection.ALWAYS
+
+
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """An image whose updates are looked for.
+
+    ``name`` is a repository, or ``prefix/*`` for all below that run. Its registry is looked at every ``interval``, with
+    the logins of the pull secret ``secret``, anonymously without one.
+    """
+
+    name: str
+    policy: ImagePolicy
+    interval: timedelta = timedelta(minutes=10)
+    secret: str | None = None

@@ -38,6 +38,14 @@ def digest(text: str) -> str:
     return found[1] if found else ""
 
 
+def tag_of(text: str) -> str:
+    """Give the tag that an image names: ``latest`` where it has neither tag nor digest, empty where it has a digest."""
+    found = _read(text)
+    if found is None:
+        return ""
+    return found.tag or ("" if found.digest else reference.LATEST)
+
+
 def covers(names: Iterable[str], image: str) -> bool:
     """Tell whether one of these names, or ``prefix/*``, means the repository of an image."""
     found = repository(image)
@@ -63,11 +71,11 @@ def concerns(change: ImagesChange, fields: Iterable[ImageField]) -> bool:
 
 
 def replaced(pin: ImagePin, image: str) -> bool:
-    """Tell whether a change replaces exactly this image: the tag or the digest that it asks for."""
-    if pin.replaces is None:
+    """Tell whether a change replaces exactly this image: by a tag or a digest that it asks for."""
+    if not pin.replaces:
         return True
     found = _read(image)
-    return found is not None and pin.replaces in (found.tag, found.digest)
+    return found is not None and not {tag_of(image), found.digest}.isdisjoint(pin.replaces)
 
 
 def outdated(change: ImagesChange, fields: Iterable[ImageField]) -> tuple[tuple[ImageField, ImagePin], ...]:

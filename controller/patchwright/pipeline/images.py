@@ -1,0 +1,247 @@
+"""One round for the images of one PatchPolicy: look at registries that are due, choose, propose.
+
+What was seen is written down before anything is decided by it, and what is proposed has a name that follows from it: a
+crash anywhere in between proposes the same once. No error of a registry concludes anything; it is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from patchwright import errors, ports
+from patchwright.domain.images import knowledge, proposals, uses
+from patchwright.domain.images.imagepolicy import Followed
+from patchwright.domain.images.knowledge import Knowledge
+from patchwright.domain.images.proposals import Outlook, Past, Sight, Situation, Trouble
+from patchwright.domain.images.uses import Usage
+from patchwright.domain.model import ImagesChange, Key, PatchPolicy, PatchRollout, Trigger
+from patchwright.domain.spelling import instant
+from patchwright.domain.state import RolloutState
+from patchwright.domain.workloads.view import WorkloadPods, WorkloadView
+from patchwright.image_ports import ImageWorld
+from patchwright.pipeline import targets
+from patchwright.pipeline.looks import Looker
+
+# What runs changes with every deployment; nobody is told of all of them.
+EVERY: Final = timedelta(seconds=30)
+IDLE: Final = timedelta(minutes=5)
+_PARALLEL: Final = 8
+_AGAIN: Final = timedelta(minutes=1)
+_PODS_AGAIN: Final = timedelta(minutes=1)
+
+
+@dataclass(slots=True)
+class _Kept:
+    """What this process knows of one repository of one policy; ``known`` is written down as well."""
+
+    known: Knowledge | None = None
+    version: str = ""
+    due: datetime | None = None
+    followed: Followed | None = None
+    trouble: Trouble | None = None
+
+
+@dataclass(slots=True)
+class _Pods:
+    generation: int
+    pods: WorkloadPods
+
+
+@dataclass(slots=True)
+class _Mine:
+    """What this process knows of one policy; ``heeded`` is the last wish to have registries looked at now."""
+
+    images: dict[str, _Kept] = field(default_factory=dict)
+    pods: dict[str, _Pods] = field(default_factory=dict)
+    outlook: Outlook | None = None
+    heeded: str = ""
+
+
+class ImageReconciler:
+    """Follows the images of policies, one round at a time; ``dice`` gives numbers from 0 to 1."""
+
+    def __init__(
+        self,
+        world: ports.World,
+        policies: ports.Policies,
+        image_world: ImageWorld,
+        *,
+        dice: Callable[[], float] = random.random,
+    ) -> None:
+        self._world = world
+        self._policies = policies
+        self._images = image_world
+        self._looker = Looker(image_world)
+        self._dice = dice
+        self._mine: dict[str, _Mine] = {}
+        self._keys: dict[Key, str] = {}
+
+    def outlook(self, key: Key) -> Outlook | None:
+        """Give what came out of the last round of a policy; ``None`` before the first, and where none is followed."""
+        mine = self._mine.get(self._keys.get(key, ""))
+        return mine.outlook if mine is not None else None
+
+    def heeded(self, key: Key) -> str:
+        """Give the last wish to have a policy's registries looked at now that was heeded; empty when none was."""
+        mine = self._mine.get(self._keys.get(key, ""))
+        return mine.heeded if mine is not None else ""
+
+    async def reconcile(self, key: Key) -> timedelta | None:
+        """Do one round; ``None`` when the policy is gone."""
+        case = self._policies.policy(key)
+        if case is None:
+            self._mine.pop(self._keys.pop(key, ""), None)
+            return None
+        policy = case.policy
+        if policy is None or policy.deleting or not policy.followed or targets.forbidden(self._world, policy):
+            self._mine.pop(self._keys.pop(key, ""), None)
+            return IDLE
+        self._keys[key] = policy.uid
+        mine = self._mine.setdefault(policy.uid, _Mine(heeded=case.state.last_handled_reconcile_at))
+        return await self._round(policy, mine, case)
+
+    async def _round(self, policy: PatchPolicy, mine: _Mine, case: ports.PolicyCase) -> timedelta:
+        now = self._world.clock.now()
+        usages = await self._usages(policy, mine, now)
+        if policy.requested_at != mine.heeded:
+            for kept in mine.images.values():
+                kept.due = now
+            mine.heeded = policy.requested_at
+        await self._look(policy, mine, usages, failed=case)
+        outlook = proposals.look_ahead(await self._situation(policy, mine, usages))
+        mine.outlook = outlook
+        if outlook.proposal is not None and policy.trigger is Trigger.AUTOMATIC:
+            await self._propose(policy, outlook)
+        now = self._world.clock.now()
+        times = [kept.due for kept in mine.images.values() if kept.due is not None]
+        times += [outlook.wake] if outlook.wake is not None else []
+        return max(timedelta(0), min([EVERY, *(at - now for at in times)]))
+
+    # --- what runs ------------------------------------------------------------------------------------------------
+
+    async def _usages(self, policy: PatchPolicy, mine: _Mine, now: datetime) -> tuple[Usage, ...]:
+        """Give where the images run, with what the pods tell of those that are not pinned."""
+        found = self._world.workloads.selected(policy)
+        unknown = uses.unknown(uses.of(found, policy.followed))
+        await asyncio.gather(*(self._pods(view, mine, now) for view in unknown.values()))
+        mine.pods = {uid: pods for uid, pods in mine.pods.items() if uid in unknown}
+        views = [replace(view, pods=mine.pods[view.uid].pods) if view.uid in mine.pods else view for view in found]
+        usages = uses.of(views, policy.followed)
+        names = {usage.image for usage in usages}
+        mine.images = {name: kept for name, kept in mine.images.items() if name in names}
+        for name in names:
+            mine.images.setdefault(name, _Kept())
+        return usages
+
+    async def _pods(self, view: WorkloadView, mine: _Mine, now: datetime) -> None:
+        known = mine.pods.get(view.uid)
+        if known is not None and known.generation == view.generation and now - known.pods.at < _PODS_AGAIN:
+            return
+        try:
+            mine.pods[view.uid] = _Pods(view.generation, await self._world.workloads.pods(view.ref))
+        except errors.NotFound:
+            mine.pods.pop(view.uid, None)
+
+    # --- what there is --------------------------------------------------------------------------------------------
+
+    async def _look(
+        self, policy: PatchPolicy, mine: _Mine, usages: Sequence[Usage], *, failed: ports.PolicyCase
+    ) -> None:
+        limit = asyncio.Semaphore(_PARALLEL)
+
+        async def one(usage: Usage) -> None:
+            async with limit:
+                await self._look_at(policy, usage, mine.images[usage.image], failed)
+
+        await asyncio.gather(*(one(usage) for usage in usages if usage.uses))
+
+    async def _look_at(self, policy: PatchPolicy, usage: Usage, kept: _Kept, case: ports.PolicyCase) -> None:
+        """Look at one registry if it is due; whatever goes wrong is told, and nothing is concluded from it."""
+        interval = usage.followed.interval
+        try:
+            if kept.known is None:
+                found = await self._images.memories.recall(policy, usage.image)
+                kept.known, kept.version = found.known, found.version
+                kept.due = found.known.at + interval if found.known.at is not None else None
+            now = self._world.clock.now()
+            changed = kept.followed is not None and kept.followed != usage.followed
+            kept.followed = usage.followed
+            if kept.due is not None and now < kept.due and not changed:
+                return
+            known = await self._looker.look(policy, usage, kept.known, failed=case.state.failed_changes, now=now)
+            kept.version = await self._images.memories.keep(policy, usage.image, known=known, version=kept.version)
+        except errors.PatchwrightError as error:
+            self._images.meter.image_scanned(error.reason)
+            self._failed(kept, error, interval)
+            return
+        self._images.meter.image_scanned("Succeeded")
+        kept.known, kept.trouble = known, None
+        kept.due = now + interval * (0.9 + self._dice() / 5)
+
+    def _failed(self, kept: _Kept, error: errors.PatchwrightError, interval: timedelta) -> None:
+        now = self._world.clock.now()
+        asked = timedelta(seconds=error.retry_after if error.retry_after is not None else 0.0)
+        kept.due = now + max(asked, min(interval, _AGAIN))
+        kept.trouble = Trouble(error.reason, f"{error.message}; looked at again at {instant(kept.due)}", kept.due)
+        if isinstance(error, errors.Conflict):
+            # Somebody else has written what is known: theirs is read, and learnt from.
+            kept.known = None
+
+    # --- what comes of it -----------------------------------------------------------------------------------------
+
+    async def _situation(self, policy: PatchPolicy, mine: _Mine, usages: Sequence[Usage]) -> Situation:
+        case = self._policies.policy(policy.key)
+        state = case.state if case is not None else None
+        spaces = {use.view.namespace for usage in usages for use in usage.uses}
+        past, taken = self._past(policy)
+        return Situation(
+            policy,
+            tuple(_sight(usage, mine.images[usage.image]) for usage in usages),
+            self._world.clock.now(),
+            past=past,
+            taken=taken,
+            failed=state.failed_changes if state else (),
+            retried_at=state.retried_at if state else None,
+            reports=await self._images.reports.reports(spaces),
+        )
+
+    def _past(self, policy: PatchPolicy) -> tuple[tuple[Past, ...], frozenset[str]]:
+        rollouts = self._world.rollouts
+        keys = [key for key in rollouts.keys() if key.namespace == policy.key.namespace]  # noqa: SIM118 (a port's method)
+        cases = [case for key in keys if (case := rollouts.get(key)) is not None]
+        found = [(case.rollout, case) for case in cases if case.rollout is not None]
+        mine = [(rollout, case) for rollout, case in found if rollout.policy_name == policy.key.name]
+        mine.sort(key=lambda each: (each[0].created_at, each[0].key))
+        return tuple(_past(rollout, case.state) for rollout, case in mine), frozenset(key.name for key in keys)
+
+    async def _propose(self, policy: PatchPolicy, outlook: Outlook) -> None:
+        proposal = outlook.proposal
+        assert proposal is not None
+        uid = await self._images.proposals.propose(policy, proposal)
+        told = next(each.message for each in outlook.images if each.digest == proposal.pin.digest)
+        key = Key(policy.key.namespace, proposal.name)
+        await self._world.journal.event(key, uid=uid, reason="Proposed", message=told)
+
+
+def _sight(usage: Usage, kept: _Kept) -> Sight:
+    known = kept.known or knowledge.NOTHING
+    return Sight(usage, knowledge.facts(known, usage.image), kept.trouble, known.forgotten)
+
+
+def _past(rollout: PatchRollout, state: RolloutState) -> Past:
+    change = rollout.change
+    return Past(
+        rollout.key.name,
+        rollout.change_id,
+        change.images if isinstance(change, ImagesChange) else (),
+        state.phase,
+        ours=dict(rollout.labels).get(proposals.PROPOSED_BY) == rollout.policy_name,
+        ending=state.outcome is not None,
+        held=rollout.paused or rollout.abort or rollout.deleting,
+        finished_at=state.finished_at,
+    )
