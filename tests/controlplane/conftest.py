@@ -12,8 +12,9 @@ from typing import TypeVar
 
 import pytest
 
-from patchwright.sandbox import client, controlplane, progress
+from patchwright.sandbox import client, controlplane, images, progress, settings
 from support import fault_proxy, operator_stage
+from support.image_scene import ImageScene
 from support.operator_scene import Scene
 from support.workload_scene import WorkloadScene
 
@@ -95,6 +96,23 @@ def shop(stage: operator_stage.Stage) -> Iterator[WorkloadScene]:
     found = WorkloadScene(stage)
     found.add_nodes(4)
     yield from _played(found)
+
+
+@pytest.fixture(scope="session")
+def registry_url() -> Iterator[str]:
+    """An image registry that lets everybody in."""
+    with controlplane.ControlPlane(parts=[settings.REGISTRY], show=progress.Lines(sys.stderr)) as plane:
+        yield plane.registry_url
+
+
+@pytest.fixture
+def gallery(stage: operator_stage.Stage, registry_url: str) -> Iterator[ImageScene]:
+    """Workloads, and a registry with a repository of this test alone."""
+    store = images.Store(registry_url)
+    found = ImageScene(stage, store)
+    found.add_nodes(4)
+    yield from _played(found)
+    store.close()
 
 
 S = TypeVar("S", bound=Scene)

@@ -103,5 +103,6 @@ def _effects(file: Path) -> Path:
 
 
 def _established(crd: Raw) -> bool:
-    found = crd.get("status", {}).get("conditions", ())
+    # The list is null for a moment at first.
+    found = crd.get("status", {}).get("conditions") or ()
     return any(each["type"] == "Established" and each["status"] == "True" for each in found)

@@ -142,7 +142,7 @@ class TagFilter(WireModel):
 class ImageChoice(WireModel):
     """Which image is wanted, of those that the registry has."""
 
-    rules = (
+    rules: ClassVar[tuple[Rule, ...]] = (
         Rule(
             "!has(self.policy.digest) || "
             "!(has(self.filterTags) || has(self.patchedSuffix) || has(self.allowDowngrade))",
