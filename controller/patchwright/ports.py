@@ -208,6 +208,19 @@ class Workloads(Protocol):
         """Delete a pod, with its UID as precondition; one that is gone already is fine."""
 
 
+class Registries(Protocol):
+    """Image registries, as far as a rollout needs them."""
+
+    async def has(self, policy: PatchPolicy, image: str) -> bool:
+        """Tell whether an image, by digest, is still there, with the login of the policy that follows it.
+
+        Raises:
+            RegistryError: it is not known.
+            InvalidInput: the pull secret is none.
+            ClusterError: the pull secret could not be read.
+        """
+
+
 class PolicyEngine(Protocol):
     """OPA."""
 
@@ -279,3 +292,4 @@ class World:
     journal: Journal
     clock: Clock
     operator_namespace: str
+    registries: Registries

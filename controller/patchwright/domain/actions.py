@@ -207,6 +207,14 @@ class ListWorkloadPods:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckImages:
+    """Ask registries whether they have what a workload may have to go back to; the answers are facts."""
+
+    workload: WorkloadRef
+    images: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DeleteBadPod:
     """Delete a pod that is in the way of its workload's rollback, with its UID as precondition."""
 
@@ -256,6 +264,7 @@ Action = (
     | MarkWorkload
     | ReleaseWorkload
     | ListWorkloadPods
+    | CheckImages
     | DeleteBadPod
     | AskPolicy
     | Remember

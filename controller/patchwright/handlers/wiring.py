@@ -44,6 +44,7 @@ from patchwright.domain.policy import PolicyDecision, PolicyQuestion
 from patchwright.domain.sync import Manifest
 from patchwright.drivers import script
 from patchwright.handlers.settings import Settings
+from patchwright.pipeline.kept import KeptImages
 
 Take = Callable[[Mapping[str, Any]], None]
 
@@ -212,9 +213,6 @@ async def adapters(
     fleet = KubeFleet(api, caches.fleet, drivers={"script": script.render})
     workloads = KubeWorkloads(api, caches.workloads, away_since=caches.fleet.away_since)
     rollouts = KubeRollouts(api, caches.rollouts)
-    world = ports.World(
-        rollouts, fleet, workloads, PinnedEngine(engine, server), probes, journal, clock, settings.namespace
-    )
     repositories = KubeRepositories(api, caches.repositories)
     source_world = source_ports.SourceWorld(
         repositories,
@@ -233,6 +231,17 @@ async def adapters(
         KubeReports(api),
         KubeProposals(api, rollouts, caches.rollouts),
         metrics,
+    )
+    world = ports.World(
+        rollouts,
+        fleet,
+        workloads,
+        PinnedEngine(engine, server),
+        probes,
+        journal,
+        clock,
+        settings.namespace,
+        KeptImages(image_world),
     )
     policies = KubePolicies(rollouts, caches.rollouts)
     return Adapters(world, source_world, image_world, policies, fleet, workloads, rollouts)

@@ -59,7 +59,7 @@ class Executor:
         found = self.snapshot.targets
         self._views = {target.uid: target for target in found if isinstance(target, NodeView)}
         views = {target.uid: target for target in found if isinstance(target, WorkloadView)}
-        self._workloads = WorkloadHands(self.world, self.facts, views)
+        self._workloads = WorkloadHands(self.world, self.facts, views, self.snapshot.policy)
 
     async def run(self, batches: Sequence[Batch]) -> Report:
         """Carry out every batch; a batch stops at its first failure, the others go on."""
@@ -161,6 +161,7 @@ class Executor:
                 | actions.MarkWorkload()
                 | actions.ReleaseWorkload()
                 | actions.ListWorkloadPods()
+                | actions.CheckImages()
                 | actions.DeleteBadPod()
             ):
                 await self._workloads.perform(action)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -10,7 +11,8 @@ from patchwright.domain.model import PatchPolicy
 from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList, VolumeList
 from patchwright.domain.state import RolloutState, WavePolicy
 from patchwright.domain.targets import Note
-from patchwright.domain.workloads.view import WorkloadPods
+from patchwright.domain.workloads import reversible
+from patchwright.domain.workloads.view import Kept, WorkloadPods
 
 
 @dataclass(slots=True)
@@ -37,7 +39,8 @@ class Facts:
 
     ``in_flight`` is what the last round found at work, ``None`` before the first: status may say so a second later, and
     a node that vanished in that second would not be missed. ``asked`` are the names of the last question to policy, and
-    when it was put: status has no room for thousands.
+    when it was put: status has no room for thousands. ``kept`` is what registries said of images, one question at a
+    time.
     """
 
     observing_since: datetime
@@ -52,6 +55,12 @@ class Facts:
     trouble: str = ""
     jobs_deleted_at: datetime | None = None
     in_flight: tuple[Note, ...] | None = None
+    kept: dict[str, Kept] = field(default_factory=dict)
+    asking: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def asked_again(self) -> datetime | None:
+        """Give when registries are to be asked again about what holds workloads up; ``None`` when nothing does."""
+        return min((reversible.until(each) for each in self.kept.values() if not each.there), default=None)
 
     def doubt(self) -> None:
         """Take it that another operator acts too, deposed or new: it may have moved pods that nobody saw here."""

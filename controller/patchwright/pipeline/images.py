@@ -22,8 +22,10 @@ from patchwright.domain.images.uses import Usage
 from patchwright.domain.model import ImagesChange, Key, PatchPolicy, PatchRollout, Trigger
 from patchwright.domain.spelling import instant
 from patchwright.domain.state import RolloutState
-from patchwright.domain.workloads.view import WorkloadPods, WorkloadView
+from patchwright.domain.workloads import reversible
+from patchwright.domain.workloads.view import Kept, WorkloadPods, WorkloadView
 from patchwright.image_ports import ImageWorld
+from patchwright.pipeline import kept as registries
 from patchwright.pipeline import targets
 from patchwright.pipeline.looks import Looker
 
@@ -58,6 +60,7 @@ class _Mine:
 
     images: dict[str, _Kept] = field(default_factory=dict)
     pods: dict[str, _Pods] = field(default_factory=dict)
+    kept: dict[str, Kept] = field(default_factory=dict)
     outlook: Outlook | None = None
     heeded: str = ""
 
@@ -114,6 +117,10 @@ class ImageReconciler:
             mine.heeded = policy.requested_at
         await self._look(policy, mine, usages, failed=case)
         outlook = proposals.look_ahead(await self._situation(policy, mine, usages))
+        if outlook.proposal is not None and outlook.proposal.unasked:
+            for image in outlook.proposal.unasked:
+                mine.kept[image] = await registries.ask(self._world, policy, image)
+            outlook = proposals.look_ahead(await self._situation(policy, mine, usages))
         mine.outlook = outlook
         if outlook.proposal is not None and policy.trigger is Trigger.AUTOMATIC:
             await self._propose(policy, outlook)
@@ -130,6 +137,7 @@ class ImageReconciler:
         unknown = uses.unknown(uses.of(found, policy.followed))
         await asyncio.gather(*(self._pods(view, mine, now) for view in unknown.values()))
         mine.pods = {uid: pods for uid, pods in mine.pods.items() if uid in unknown}
+        mine.kept = {image: each for image, each in mine.kept.items() if reversible.fresh(each, now)}
         views = [replace(view, pods=mine.pods[view.uid].pods) if view.uid in mine.pods else view for view in found]
         usages = uses.of(views, policy.followed)
         names = {usage.image for usage in usages}
@@ -201,7 +209,7 @@ class ImageReconciler:
         past, taken = self._past(policy)
         return Situation(
             policy,
-            tuple(_sight(usage, mine.images[usage.image]) for usage in usages),
+            tuple(_sight(uses.with_kept(usage, mine.kept), mine.images[usage.image]) for usage in usages),
             self._world.clock.now(),
             past=past,
             taken=taken,

@@ -73,7 +73,7 @@ class Reconciler:
         # A policy that is gone has a rollback Job to be rendered all the same.
         report = await act.Executor(world, replace(case, policy=policy), snapshot, facts).run(decision.batches)
         facts.trouble = report.refused
-        return self._next(decision, report, case, now)
+        return self._next(decision, report, case, facts)
 
     async def measure(self, key: Key) -> tuple[bool, timedelta]:
         """Make the health checks of a rollout that are due.
@@ -93,14 +93,15 @@ class Reconciler:
         due = health.next_measurement(observe.checks(case.policy, facts), now=now)
         return changed, max(AGAIN, due - now) if due else IDLE
 
-    def _next(self, decision: Decision, report: act.Report, case: ports.Case, now: datetime) -> timedelta:
+    def _next(self, decision: Decision, report: act.Report, case: ports.Case, facts: Facts) -> timedelta:
+        now = self._world.clock.now()
         if report.retry_after is not None:
             return timedelta(seconds=report.retry_after)
         if report.acted or decision.again:
             return AGAIN
         if decision.state.phase in TERMINAL and not case.deleting:
             return IDLE
-        waits = [IDLE, *([decision.wake - now] if decision.wake else [])]
+        waits = [IDLE, *(at - now for at in (decision.wake, facts.asked_again()) if at is not None)]
         if decision.state.outcome is not None:
             waits.append(act.DELETE_AGAIN)
         if _unsaved(case.state, decision.state):

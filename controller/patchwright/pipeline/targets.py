@@ -106,5 +106,7 @@ def _workload(view: WorkloadView, facts: Facts, living: frozenset[str] | None) -
     """
     if living is not None and view.record is not None and view.record.rollout_uid not in living:
         view = replace(view, record=None)
+    if facts.kept and view.record is None:
+        view = replace(view, kept=facts.kept)
     known = facts.workloads.get(view.uid)
     return view if known is None else replace(view, pods=known)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
 from patchwright import ports
 from patchwright.domain import actions
+from patchwright.domain.model import PatchPolicy
+from patchwright.domain.workloads import reversible
 from patchwright.domain.workloads.record import Record
 from patchwright.domain.workloads.view import WorkloadView
-from patchwright.pipeline import tell
+from patchwright.pipeline import kept, tell
 from patchwright.pipeline.facts import Facts
 
 WorkloadAction = (
@@ -19,6 +21,7 @@ WorkloadAction = (
     | actions.MarkWorkload
     | actions.ReleaseWorkload
     | actions.ListWorkloadPods
+    | actions.CheckImages
     | actions.DeleteBadPod
 )
 
@@ -30,6 +33,7 @@ class WorkloadHands:
     world: ports.World
     facts: Facts
     views: Mapping[str, WorkloadView]
+    policy: PatchPolicy
 
     async def perform(self, action: WorkloadAction) -> None:
         """Do one action."""
@@ -46,11 +50,20 @@ class WorkloadHands:
                 self.facts.workloads.pop(action.workload.uid, None)
             case actions.ListWorkloadPods():
                 self.facts.workloads[action.workload.uid] = await workloads.pods(action.workload)
+            case actions.CheckImages():
+                await self._check(action.images)
             case actions.DeleteBadPod():
                 await workloads.delete_pod(action.pod)
                 await tell.bad_pod(self.world.journal, action.workload, action.pod)
             case _ as never:
                 assert_never(never)
+
+    async def _check(self, images: Sequence[str]) -> None:
+        """Ask registries what is not known by now: hundreds of workloads run the same image, and it is asked once."""
+        async with self.facts.asking:
+            for image in images:
+                if not reversible.fresh(self.facts.kept.get(image), self.world.clock.now()):
+                    self.facts.kept[image] = await kept.ask(self.world, self.policy, image)
 
     async def _moved(self, workload: actions.WorkloadRef, after: Record) -> None:
         """Tell of a workload's new stage, and drop what was seen of its pods in the one it left."""

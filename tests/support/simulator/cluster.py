@@ -56,6 +56,8 @@ class Scenario:
     trouble: Callable[[], errors.PolicyError | None] = lambda: None
     look: outside.Look = outside.well
     away: Callable[[], bool] = lambda: False
+    gone: frozenset[str] = frozenset()
+    silent: Callable[[], bool] = lambda: False
     people: Callable[[Cluster], Sequence[tuple[float, Callable[[], None]]]] = lambda _cluster: ()
     control_planes: int = 0
     own_node: str = ""

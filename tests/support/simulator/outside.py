@@ -10,11 +10,12 @@ from datetime import datetime, timedelta
 from patchwright import errors
 from patchwright.domain.actions import NodeRef, WorkloadRef
 from patchwright.domain.health import Finding, Measurement, unmade
-from patchwright.domain.model import HealthCheck, Key
+from patchwright.domain.model import HealthCheck, Key, PatchPolicy
 from patchwright.domain.nodes.view import EvictionAttempt
 from patchwright.domain.policy import PolicyDecision, PolicyQuestion, Violation, input_digest
 from patchwright.domain.state import RolloutState
 from support.simulator import loop
+from support.simulator.calls import Wire
 
 Verdict = Callable[[PolicyQuestion], Sequence[Violation]]
 Look = Callable[[str], Sequence[Finding]]
@@ -28,6 +29,21 @@ def allow(_question: PolicyQuestion) -> Sequence[Violation]:
 def well(_check: str) -> Sequence[Finding]:
     """Find nothing."""
     return ()
+
+
+@dataclass(frozen=True, slots=True)
+class Registries:
+    """Image registries: ``gone`` has the digests that are not there any more, ``silent`` says when nobody answers."""
+
+    wire: Wire
+    gone: frozenset[str]
+    silent: Callable[[], bool]
+
+    async def has(self, policy: PatchPolicy, image: str) -> bool:
+        there = await self.wire.call(f"ask for {image}", lambda: image.partition("@")[2] not in self.gone, writes=False)
+        if self.silent():
+            raise errors.RegistryUnavailable("Registry ghcr.io does not answer")
+        return there
 
 
 class Clock:

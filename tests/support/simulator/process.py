@@ -16,7 +16,7 @@ from patchwright.pipeline.reconcile import Reconciler, retry_of
 from support.simulator.cache import Cache
 from support.simulator.calls import Wire
 from support.simulator.fleet import Fleet
-from support.simulator.outside import Clock
+from support.simulator.outside import Clock, Registries
 from support.simulator.rollouts import Rollouts
 from support.simulator.server import Change
 from support.simulator.shop import Shop
@@ -54,7 +54,15 @@ class Process:
         rollouts = Rollouts(cluster.server, self.cache, wire)
         shop = Shop(cluster.server, self.cache, wire, cluster.deployments)
         self.world = ports.World(
-            rollouts, self.fleet, shop, cluster.opa, cluster.prober, cluster.journal, Clock(), NAMESPACE
+            rollouts,
+            self.fleet,
+            shop,
+            cluster.opa,
+            cluster.prober,
+            cluster.journal,
+            Clock(),
+            NAMESPACE,
+            Registries(wire, cluster.scenario.gone, cluster.scenario.silent),
         )
         self.reconciler = Reconciler(self.world)
         self.rounds = 0

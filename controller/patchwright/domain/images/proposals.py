@@ -23,7 +23,9 @@ from patchwright.domain.memory import FailedChange, ImageState
 from patchwright.domain.model import ImagePin, ImagesChange, Key, PatchPolicy, PatchRollout, Trigger
 from patchwright.domain.state import TERMINAL, Phase
 from patchwright.domain.targets import Brief, Stage, Standing
+from patchwright.domain.workloads import reversible
 from patchwright.domain.workloads.procedure import WorkloadKind
+from patchwright.domain.workloads.view import WorkloadView
 
 PROPOSED_BY: Final = "patchwright.dev/proposed-by"
 """The label of a rollout that a policy has proposed; its value is the policy's name."""
@@ -103,12 +105,13 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
-    """A rollout to create."""
+    """A rollout to create; ``unasked`` are images that must be there first, of which nobody knows (L4)."""
 
     name: str
     pin: ImagePin
     advisories: tuple[str, ...] = ()
     released_at: datetime | None = None
+    unasked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,15 +320,22 @@ def _by_targets(situation: Situation, wish: _Wish) -> Choice | None:
 
 def _stands(situation: Situation, wish: _Wish) -> list[tuple[str, Standing]]:
     """Ask of each workload where it would stand in such a rollout."""
+    brief = _brief(situation, wish)
+    return [(view.name, _KIND.stand(view, brief)) for view in _views(wish)]
+
+
+def _views(wish: _Wish) -> Iterable[WorkloadView]:
+    return {use.view.uid: use.view for use in wish.uses}.values()
+
+
+def _brief(situation: Situation, wish: _Wish) -> Brief:
     policy, now = situation.policy, situation.now
     change = ImagesChange((wish.pin,))
     key = Key(policy.key.namespace, "")
     rollout = PatchRollout(key, "", 0, now, policy.key.name, change=change, change_id=wish.change_id)
     # Without a canary nobody minds that a workload without pods would be a bad one.
     canary = policy.strategy.canary
-    brief = Brief(now, rollout, policy, watched_from=0 if canary.count.value or canary.selector else 1)
-    views = {use.view.uid: use.view for use in wish.uses}
-    return [(view.name, _KIND.stand(view, brief)) for view in views.values()]
+    return Brief(now, rollout, policy, watched_from=0 if canary.count.value or canary.selector else 1)
 
 
 def _proposal(situation: Situation, wish: _Wish) -> Proposal:
@@ -333,11 +343,14 @@ def _proposal(situation: Situation, wish: _Wish) -> Proposal:
     # Who is on the way to the older one is to have the newer one as well.
     on_the_way = [name for one in situation.past if one.open for each in one.pins for name in _names(_would_run(each))]
     replaces = tuple(dict.fromkeys((*on_the_way, *pin.replaces)))[:REPLACED_KEPT]
+    brief = _brief(situation, wish)
+    unasked = dict.fromkeys(image for view in _views(wish) for image in reversible.unasked(view, brief))
     return Proposal(
         naming.rollout(situation.policy.key.name, candidate.tag, wish.change_id, taken=situation.taken),
         replace(pin, replaces=replaces),
         wish.advisories,
         candidate.released_at,
+        tuple(unasked),
     )
 
 

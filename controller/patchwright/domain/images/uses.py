@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from patchwright.domain.images.facts import Container, Running
 from patchwright.domain.images.imagepolicy import Followed
-from patchwright.domain.workloads import images, marks
-from patchwright.domain.workloads.view import ImageField, WorkloadView
+from patchwright.domain.workloads import images, marks, reversible
+from patchwright.domain.workloads.view import ImageField, Kept, WorkloadView
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def of(views: Iterable[WorkloadView], followed: Sequence[Followed]) -> tuple[Usa
 
     A repository that an entry names is that entry's, before ``prefix/*`` and before a shorter prefix.
     """
-    nearest = sorted(followed, key=lambda each: (each.name.endswith(images.BELOW), -len(each.name)))
+    nearest = reversible.nearest(tuple(followed))
     found: dict[str, tuple[Followed, list[Use]]] = {
         images.repository(each.name): (each, []) for each in followed if not each.name.endswith(images.BELOW)
     }
@@ -64,6 +64,12 @@ def of(views: Iterable[WorkloadView], followed: Sequence[Followed]) -> tuple[Usa
 
 def _spelled(repository: str, entry: Followed) -> str:
     return repository if entry.name.endswith(images.BELOW) else entry.name
+
+
+def with_kept(usage: Usage, kept: Mapping[str, Kept]) -> Usage:
+    """Give where an image runs, with what registries said of what may have to be put back."""
+    views = {use.view.uid: replace(use.view, kept=kept) for use in usage.uses}
+    return replace(usage, uses=tuple(replace(use, view=views[use.view.uid]) for use in usage.uses))
 
 
 def unknown(usages: Iterable[Usage]) -> Mapping[str, WorkloadView]:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from patchwright.domain.model import WorkloadTarget
 from patchwright.domain.targets import Brief
-from patchwright.domain.workloads import health, images, marks
+from patchwright.domain.workloads import health, images, marks, reversible
 from patchwright.domain.workloads.view import WorkloadView
 
 # What was seen of its pods this long ago says nothing any more about which digests they run.
@@ -87,9 +87,16 @@ def _condition(view: WorkloadView, brief: Brief) -> Obstacle | None:
 
 
 def _irreversible(view: WorkloadView, brief: Brief) -> Obstacle | None:
-    """Say which image could not be put back: the digest of what runs must be known before anything is changed (L4)."""
+    """Say which image could not be put back: what runs must be known and there before anything is changed (L4)."""
+    found = _unknown(view, brief) if brief.policy.rollback.enabled else None
+    if found is None and (fault := reversible.fault(view, brief)) is not None:
+        return Obstacle(*fault)
+    return found
+
+
+def _unknown(view: WorkloadView, brief: Brief) -> Obstacle | None:
     pods = view.pods
-    if not view.runs or pods is None or brief.now - pods.at > PODS_LIFE or not brief.policy.rollback.enabled:
+    if not view.runs or pods is None or brief.now - pods.at > PODS_LIFE:
         return None
     for field, _ in images.outdated(brief.rollout.images, view.images):
         if not marks.running(view, field):

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import assert_never
 
-from patchwright.domain.actions import Action, ListWorkloadPods, ReleaseWorkload
+from patchwright.domain.actions import Action, CheckImages, ListWorkloadPods, ReleaseWorkload
 from patchwright.domain.model import WorkloadTarget
 from patchwright.domain.targets import Brief, Stage, Standing
-from patchwright.domain.workloads import images, marks, obstacles, rolling
+from patchwright.domain.workloads import images, marks, obstacles, reversible, rolling
 from patchwright.domain.workloads.record import Mark, Record
 from patchwright.domain.workloads.view import WorkloadView
 
@@ -37,7 +37,7 @@ class WorkloadKind:
         return _touched(target, record, brief)
 
     def begin(self, target: WorkloadView, brief: Brief, *, wave: int) -> Sequence[Action]:
-        """Change the images and write what they were, in one patch; look first at which digests run.
+        """Change the images and write what they were, in one patch; look first at what runs, and that it can come back.
 
         The write names the version that was looked at, so whatever came in between makes it fail.
         """
@@ -45,6 +45,8 @@ class WorkloadKind:
         unknown = target.runs and not all(images.digest(field.image) for field, _ in changes)
         if unknown and not rolling.fresh(target, brief):
             return (ListWorkloadPods(target.ref),)
+        if unasked := reversible.unasked(target, brief):
+            return (CheckImages(target.ref, unasked),)
         return (marks.apply(target, brief, changes, wave=wave),)
 
     def put_back(self, target: WorkloadView, brief: Brief, *, why: str) -> Sequence[Action]:

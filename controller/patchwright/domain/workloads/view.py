@@ -86,6 +86,16 @@ class WorkloadPods:
 
 
 @dataclass(frozen=True, slots=True)
+class Kept:
+    """Whether an image is in its registry, as that said ``at``; ``None`` when it did not, for ``reason``."""
+
+    at: datetime
+    there: bool | None
+    reason: str = ""
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadView:
     """A workload of the selected set.
 
@@ -95,7 +105,7 @@ class WorkloadView:
     says while too few pods are available, and ``unavailable_since`` since when. ``owner`` names the object that
     controls it, ``gitops`` who applies it from Git, and ``hands_off`` says that its annotation patchwright.dev/paused
     is true. ``opted_out`` holds the mark by which people keep it out, ``record_fault`` why our annotation cannot be
-    read.
+    read. ``kept`` is what registries said of images that may have to be put back.
     """
 
     kind: str
@@ -129,6 +139,7 @@ class WorkloadView:
     record: Record | None = None
     record_fault: str = ""
     pods: WorkloadPods | None = None
+    kept: Mapping[str, Kept] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
