@@ -186,7 +186,8 @@ def test_a_rollouts_memory_survives_the_api_server(
 def test_the_other_memories_survive_the_api_server(crds: client.Client, namespace: str) -> None:
     failed = memory.FailedChange("abc", "3.0.17", "openssl", "CanaryFailed", "canary n1 failed", NOW)
     last = memory.LastRollout("a", Phase.ROLLED_BACK, "3.0.17", NOW)
-    policy_state = memory.PolicyState(2, 0, "b", last, NOW, (failed,), (READY,))
+    image = memory.ImageState("ghcr.io/acme/api", "Update", "Newer", "1.1 replaces 1.0", "1.1", "sha256:1", NOW, 7)
+    policy_state = memory.PolicyState(2, 0, "b", last, NOW, (failed,), (image,), 1, "now", "again", NOW, (READY,))
     written = status.policy_state_to_status(policy_state, now=NOW)
     assert status.status_to_policy_state(_stored(crds, "PatchPolicy", namespace, written)) == policy_state
     entry = repository.HistoryEntry("sha256:1", "main@sha1:1", NOW, NOW, "Succeeded", 3)

@@ -51,7 +51,7 @@ class ImageScene(WorkloadScene):
         entry = {
             "image": self.image,
             "policy": {"semver": {"range": "1.x"}},
-            "interval": "1s",
+            "interval": "1h",
             **(image or {}),
         }
         entry = {name: value for name, value in entry.items() if value is not None}
@@ -72,11 +72,16 @@ class ImageScene(WorkloadScene):
         )
         return str(self.told()["message"])
 
-    def until_looked(self, times: int = 3) -> None:
-        """Wait until the registry was looked at some times more."""
+    def look(self, times: int = 1) -> None:
+        """Have the registry looked at now, and wait until it was."""
         for _ in range(times):
-            before = self.told().get("scannedAt")
-            self.until(lambda before=before: self.told().get("scannedAt") != before, "another look at the registry")
+            wanted = f"look {next(_NUMBERS)}"
+            self.annotate("PatchPolicy", self.name, "patchwright.dev/requestedAt", wanted)
+            self._until_handled(wanted)
+
+    def _until_handled(self, wanted: str) -> None:
+        handled = lambda: self.policy_status().get("lastHandledReconcileAt") == wanted  # noqa: E731
+        self.until(handled, "the registry being looked at")
 
     def proposed(self) -> list[str]:
         """Give the rollouts that the policy has ever proposed, in that order."""
@@ -86,7 +91,10 @@ class ImageScene(WorkloadScene):
 
     def until_proposed(self, tag: str) -> str:
         """Wait for a rollout to a tag; give its name."""
-        found = lambda: [name for name in self.proposed() if name.startswith(f"{self.name}-{tag}-")]  # noqa: E731
+
+        def found() -> list[str]:
+            return [name for name in self.proposed() if name.startswith(f"{self.name}-{tag}-")]
+
         self.until(found, lambda: f"a rollout to {tag}; the policy says {self.told()}")
         return found()[-1]
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from patchwright.sandbox.gitserver import GitServer
+from support.fault_proxy import FaultProxy
 
 T = TypeVar("T")
 
@@ -94,3 +95,27 @@ class GitHost:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
             self._loop.close()
+
+
+@contextlib.contextmanager
+def proxied(server: str) -> Iterator[FaultProxy]:
+    """Put a proxy that can break requests in front of a server."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+
+    def do(what: Awaitable[T]) -> T:
+        async def done() -> T:
+            return await what
+
+        return asyncio.run_coroutine_threadsafe(done(), loop).result(timeout=30)
+
+    proxy = FaultProxy(server=server)
+    do(proxy.__aenter__())
+    try:
+        yield proxy
+    finally:
+        do(proxy.__aexit__(None, None, None))
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
