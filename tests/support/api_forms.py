@@ -8,6 +8,8 @@ from support.api_manifests import DIGEST, GONE, SCRIPT, G, P, R, Wrong
 
 _TEXT = "must be a text"
 _UNKNOWN = "unknown field"
+_SECRET: Final = "spec.target.workloads.images[0].secretRef"
+_FROM_ANY: Final = "spec.change.images[2].fromAny"
 
 # What the schema itself says on the server, and we in our words.
 FORMS: Final = (
@@ -20,7 +22,7 @@ FORMS: Final = (
         P,
         "spec.trigger",
         "manual",
-        "must be 'Manual'; got 'manual'; did you mean 'Manual'?",
+        "must be 'Automatic' or 'Manual'; got 'manual'; did you mean 'Manual'?",
         server="Unsupported value",
     ),
     Wrong(
@@ -177,6 +179,20 @@ FORMS: Final = (
     Wrong(R, "spec.change.images[0].digest", GONE, "is required", server="digest: Required value"),
     Wrong(R, "spec.change.images[0].digest", "sha256:12", "sha256: and 64 hexadecimal", server="should match"),
     Wrong(R, "spec.change.images[0].tag", ":1", "must be a tag such as 1.4.2", server="should match"),
+    Wrong(P, "spec.target.workloads.images[0].secretRef", {}, "is required", f"{_SECRET}.name", "Required value"),
+    Wrong(
+        P, "spec.target.workloads.images[0].interval", 60, "reads it as nanoseconds", server="must be of type string"
+    ),
+    Wrong(R, "spec.change.images[2].fromAny", [], "at least 1", server="at least 1 items"),
+    Wrong(
+        R,
+        "spec.change.images[2].fromAny",
+        ["7", "~7"],
+        "must be a tag such as 1.4.2, or a digest",
+        f"{_FROM_ANY}[1]",
+        "should match",
+    ),
+    Wrong(R, "spec.change.images[2].fromAny", ["7", "7"], "is already taken by", f"{_FROM_ANY}[1]", "Duplicate value"),
     Wrong(R, "spec.change.images[0].from", "~1.4", "must be a tag such as 1.4.2, or a digest", server="should match"),
     Wrong(
         R,
@@ -203,8 +219,10 @@ UNKNOWN: Final = (
     Wrong(P, "spec.maintenanceWindows[0].timezone", "UTC", "is spelled timeZone, as in CronJob", server=_UNKNOWN),
     Wrong(P, "spec.target.workloads.namespaces", [], "namespaces are selected by their labels", server=_UNKNOWN),
     Wrong(R, "spec.change.images[0].newTag", "1", "newTag is called tag", server=_UNKNOWN),
+    Wrong(P, "spec.target.workloads.images[0].imagePullSecrets", [], "is given as secretRef", server=_UNKNOWN),
+    Wrong(P, "spec.target.workloads.images[0].tag", "1", "which tag is wanted is said by policy", server=_UNKNOWN),
     Wrong(R, "spec.change.image", "nginx", "images are a list", server=_UNKNOWN),
-    Wrong(P, "spec.updates", {}, "discovery of updates is not supported yet", server=_UNKNOWN),
+    Wrong(P, "spec.updates", {}, "said by target.workloads.images[].policy", server=_UNKNOWN),
     Wrong(P, "spec.healthChecks[0].job", {}, "not supported yet", server=_UNKNOWN),
     Wrong(P, "spec.healthChecks[3].object.zzz", 1, "known fields are apiVersion, for, kind, name", server=_UNKNOWN),
     Wrong(R, "spec.change.packages", [], "the supported changes are script and images", server=_UNKNOWN),

@@ -15,7 +15,7 @@ from pydantic import Field
 from patchwright.api import schema
 from patchwright.api.base import WireModel
 from patchwright.api.imagechoice import ImageChoice
-from support.api_manifests import GONE, changed
+from support.api_manifests import CHOICE, GONE, changed
 
 GROUP: Final = "test.patchwright.dev"
 PLURAL: Final = "imagechoices"
@@ -34,16 +34,7 @@ class Spec(WireModel):
 
 
 MINIMAL: Final[Mapping[str, Any]] = {"policy": {"semver": {"range": "~1.4"}}}
-FULL: Final[Mapping[str, Any]] = {
-    "policy": {"semver": {"range": ">=1.2.0-0 <2 || 3.x"}},
-    "filterTags": {"pattern": "^v(?P<v>[0-9.]+)(-(alpine))?$", "extract": "$v"},
-    "patchedSuffix": "-patched(-[0-9]+)?",
-    "digestReflectionPolicy": "IfNotPresent",
-    "minimumReleaseAge": "72h",
-    "minimumReleaseAgeBehaviour": "timestamp-required",
-    "allowDowngrade": False,
-    "platforms": ["linux/amd64", "linux/arm64/v8"],
-}
+FULL: Final = CHOICE
 DIGEST: Final[Mapping[str, Any]] = {"policy": {"digest": {}}, "digestReflectionPolicy": "Always"}
 ENTRIES: Final = {"MINIMAL": MINIMAL, "FULL": FULL, "DIGEST": DIGEST}
 

@@ -196,6 +196,17 @@ FULL: Final[Mapping[str, Manifest]] = {
 
 
 # The same for workloads, which exclude nodes; the fields that both have are in the ones above.
+# An image that is followed, with everything that may be said of it.
+CHOICE: Final[Mapping[str, Any]] = {
+    "policy": {"semver": {"range": ">=1.2.0-0 <2 || 3.x"}},
+    "filterTags": {"pattern": "^v(?P<v>[0-9.]+)(-(alpine))?$", "extract": "$v"},
+    "patchedSuffix": "-patched(-[0-9]+)?",
+    "digestReflectionPolicy": "IfNotPresent",
+    "minimumReleaseAge": "72h",
+    "minimumReleaseAgeBehaviour": "timestamp-required",
+    "allowDowngrade": False,
+    "platforms": ["linux/amd64", "linux/arm64/v8"],
+}
 WORKLOADS: Final[Mapping[str, Manifest]] = {
     "PatchPolicy": _manifest(
         "PatchPolicy",
@@ -205,10 +216,18 @@ WORKLOADS: Final[Mapping[str, Manifest]] = {
                     "namespaceSelector": {"matchLabels": {"env": "production"}},
                     "selector": SELECTOR,
                     "kinds": ["Deployment", "CronJob"],
-                    "images": [{"image": "ghcr.io/acme/api"}, {"image": "registry.example:5000/team/*"}],
+                    "images": [
+                        {"image": "ghcr.io/acme/api", **CHOICE, "interval": "5m", "secretRef": {"name": "login"}},
+                        {"image": "registry.example:5000/team/*", "policy": {"semver": {"range": "~1.4"}}},
+                        {"image": "nginx", "policy": {"digest": {}}, "digestReflectionPolicy": "Always"},
+                        {"image": "redis", "policy": {"alphabetical": {"order": "desc"}}},
+                        {"image": "postgres", "policy": {"numerical": {"order": "asc"}}},
+                        {"image": "docker.io/library/covered"},
+                    ],
                     "allowRecreate": True,
                 }
-            }
+            },
+            "trigger": "Automatic",
         },
     ),
     "PatchRollout": _manifest(
@@ -219,6 +238,7 @@ WORKLOADS: Final[Mapping[str, Manifest]] = {
                 "images": [
                     {"image": "ghcr.io/acme/api", "tag": "1.4.3", "digest": DIGEST, "from": "1.4.2"},
                     {"image": "nginx", "digest": DIGEST, "from": DIGEST},
+                    {"image": "redis", "digest": DIGEST, "fromAny": ["7.2", DIGEST]},
                 ]
             },
         },

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from support import api_images
 from support.api_manifests import GONE, SCRIPT, G, P, R, Wrong
 
 _PINNED = "must be pinned by a tag other than latest, or by a digest (@sha256:…)"
@@ -18,10 +19,36 @@ _WINDOWS = "spec.maintenanceWindows"
 _EXCLUDES: Final = {"excludeFromLoadBalancers": True}
 _WAIT = "loadBalancerWait may only be set with excludeFromLoadBalancers: true"
 _PROBE = "exactly one of workloads, prometheus, http and object must be set"
+_CHANGED = "spec.change.images[0]"
 _REF = "must be a valid Git reference (git check-ref-format)"
+
+_IMAGES = "spec.target.workloads.images"
+_GOES_WITH = "what is said of tags, platforms, interval and secretRef goes with policy"
+# What holds for an image that is wanted holds for one that a policy follows.
+_OF_IMAGES: Final = tuple(
+    Wrong(P, f"{_IMAGES}[{at}].{case.at}", case.value, case.words, f"{_IMAGES}[{at}].{case.path or case.at}")
+    for case in api_images.RULES
+    for at in (("FULL", "MINIMAL", "DIGEST").index(case.base),)
+)
 
 # What CEL rules say, on both sides.
 RULES: Final = (
+    *_OF_IMAGES,
+    Wrong(P, f"{_IMAGES}[0].policy", GONE, _GOES_WITH, f"{_IMAGES}[0]"),
+    Wrong(P, f"{_IMAGES}[5].secretRef", {"name": "login"}, _GOES_WITH, f"{_IMAGES}[5]"),
+    Wrong(P, f"{_IMAGES}[5].interval", "1m", _GOES_WITH, f"{_IMAGES}[5]"),
+    Wrong(P, f"{_IMAGES}[5].platforms", ["linux/amd64"], _GOES_WITH, f"{_IMAGES}[5]"),
+    Wrong(P, f"{_IMAGES}[5].allowDowngrade", False, _GOES_WITH, f"{_IMAGES}[5]"),
+    Wrong(P, f"{_IMAGES}[0].interval", "500ms", "must be at least 1s"),
+    Wrong(P, "spec.trigger", "Automatic", "trigger Automatic needs an entry of target.workloads.images with a policy"),
+    Wrong(
+        P,
+        f"{_IMAGES}",
+        [{"image": "nginx"}],
+        "trigger Automatic needs an entry of target.workloads.images with a policy",
+        "spec.trigger",
+    ),
+    Wrong(R, "spec.change.images[0].fromAny", ["1.4.1"], "only one of from and fromAny may be set", _CHANGED),
     Wrong(P, "metadata.name", "a" * 64, "must be at most 63 characters", server="name must be at most 63 characters"),
     Wrong(P, "spec.target", {}, "exactly one of nodes and workloads must be set"),
     Wrong(

@@ -42,6 +42,7 @@ def test_every_promised_name_is_there() -> None:
         "patchwright_node_abandoned",
         "patchwright_events_dropped",
         "patchwright_registry_requests",
+        "patchwright_image_scans",
     }
 
 
