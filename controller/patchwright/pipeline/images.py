@@ -117,7 +117,9 @@ class ImageReconciler:
             mine.heeded = policy.requested_at
         await self._look(policy, mine, usages, failed=case)
         outlook = proposals.look_ahead(await self._situation(policy, mine, usages))
-        if outlook.proposal is not None and outlook.proposal.unasked:
+        for _ in usages:
+            if outlook.proposal is None or not outlook.proposal.unasked:
+                break
             for image in outlook.proposal.unasked:
                 mine.kept[image] = await registries.ask(self._world, policy, image)
             outlook = proposals.look_ahead(await self._situation(policy, mine, usages))
