@@ -11,13 +11,13 @@ import pytest
 from patchwright.domain import backward, budget, endings, gates, waves
 from patchwright.domain.model import ImagesChange, Quantity
 from patchwright.domain.targets import Stage, Standing
-from patchwright.domain.workloads import images, marks, obstacles, procedure, rolling
+from patchwright.domain.workloads import images, marks, obstacles, procedure, reversible, rolling
 from patchwright.domain.workloads.record import Mark
 from patchwright.pipeline import observe
 from support.simulator.cluster import Cluster, Scenario, play
 from support.simulator.deployments import Deployments
 from support.simulator.people import People
-from support.simulator.shops import FAILED_CANARY, IMAGES, PLAIN, SECOND_WAVE, STRATEGY, STUCK_SETS
+from support.simulator.shops import FAILED_CANARY, GONE, IMAGES, PLAIN, SECOND_WAVE, STRATEGY, STUCK_SETS
 
 Patch = pytest.MonkeyPatch
 ONE = replace(STRATEGY, max_unavailable=Quantity(1))
@@ -58,6 +58,11 @@ def test_l3_going_on_after_too_many_failures_is_caught(monkeypatch: Patch) -> No
 def test_l4_putting_back_a_tag_that_may_move_is_caught(monkeypatch: Patch) -> None:
     monkeypatch.setattr(images, "pinned", lambda was, running: was)
     assert "L4" in broken(FAILED_CANARY)
+
+
+def test_l4_changing_what_could_not_be_put_back_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(reversible, "needed", lambda view, brief: ())
+    assert "L4" in broken(GONE)
 
 
 def test_l4_calling_a_workload_put_back_that_is_not_is_caught(monkeypatch: Patch) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
 from patchwright.domain.state import Phase
 from patchwright.domain.workloads.record import Mark, encode
 from support import image_builders
-from support.simulator import shops
+from support.simulator import loop, shops
 from support.simulator.calls import Fault
 from support.simulator.cluster import Circumstances, Cluster, Result, Scenario, play
 from support.simulator.people import People
@@ -20,6 +21,7 @@ CRASHES = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
 ERRORS = (Fault.AWAY, Fault.LOST, Fault.CONFLICT, Fault.DENIED)
 ENDS = {
     "images": Phase.SUCCEEDED,
+    "images that are followed": Phase.SUCCEEDED,
     "a canary that crashes": Phase.ROLLED_BACK,
     "an image that is not pulled in the last wave": Phase.ROLLED_BACK,
     "a StatefulSet that is stuck": Phase.ROLLED_BACK,
@@ -87,6 +89,31 @@ def test_the_record_of_a_rollout_that_is_gone_is_in_nobody_s_way() -> None:
     result = play(replace(shops.PLAIN, people=acts))
 
     assert result.state.phase is Phase.SUCCEEDED
+    assert set(result.images.values()) == {WANTED}
+
+
+def test_what_could_not_be_put_back_is_never_changed() -> None:
+    def acts(cluster: Cluster) -> Sequence[tuple[float, Callable[[], None]]]:
+        return [(900.0, People(cluster).abort_all)]
+
+    result = play(replace(shops.GONE, people=acts))
+
+    assert not result.violations, told(result)
+    assert set(result.images.values()) == {TAGGED}
+    said = {event.message for event in result.events}
+    assert result.state.phase is Phase.ROLLED_BACK, said
+
+
+def test_a_registry_that_is_away_for_a_while_holds_the_next_workload_up_and_no_longer() -> None:
+    def silent() -> bool:
+        return loop.now() < loop.EPOCH + timedelta(seconds=100)
+
+    result = play(replace(shops.FOLLOWED, silent=silent))
+
+    assert result.state.phase is Phase.SUCCEEDED, result.state.message
+    assert not result.violations, told(result)
+    started = result.state.started_at
+    assert started is not None
     assert set(result.images.values()) == {WANTED}
 
 

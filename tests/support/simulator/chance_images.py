@@ -8,11 +8,12 @@ from datetime import timedelta
 from random import Random
 
 from patchwright.domain.model import Canary, Quantity, Rollback, RollbackScope, Strategy, Wave
+from support.simulator import loop
 from support.simulator.chance import ABORT, LIMIT, QUIET, TIDY
 from support.simulator.cluster import Cluster, Scenario
 from support.simulator.deployments import Deployed, Life
 from support.simulator.people import People
-from support.simulator.shops import CHANGE, CRASHES, IMAGES, NOT_PULLED, OLD, PINNED, TAGGED, unless
+from support.simulator.shops import CHANGE, CRASHES, FOLLOWING, IMAGES, NOT_PULLED, OLD, PINNED, TAGGED, unless
 
 Acts = list[tuple[float, Callable[[], None]]]
 KINDS = ("Deployment", "Deployment", "Deployment", "StatefulSet", "CronJob")
@@ -27,7 +28,7 @@ def scenario(seed: int) -> Scenario:
     special = {
         f"{each.namespace}/{each.name}": random.choice(FATES) for each in shops if random.random() < 0.15
     }  # fmt: skip
-    return Scenario(
+    found = Scenario(
         nodes=1,
         policy=replace(IMAGES, strategy=_strategy(random), rollback=_rollback(random)),
         change=CHANGE,
@@ -36,6 +37,18 @@ def scenario(seed: int) -> Scenario:
         people=_people(random, shops),
         quiet_after=QUIET,
         limit=LIMIT,
+    )
+    return _followed(random, found) if random.random() < 0.5 else found
+
+
+def _followed(random: Random, found: Scenario) -> Scenario:
+    """Have the image followed, by a registry that does not answer for a while, or has lost what runs."""
+    begin, span = random.uniform(0, 100), random.choice((0, 0, 20, 200))
+    return replace(
+        found,
+        policy=replace(found.policy, target=FOLLOWING),
+        gone=frozenset({OLD}) if random.random() < 0.2 else frozenset(),
+        silent=lambda: begin <= (loop.now() - loop.EPOCH).total_seconds() < begin + span,
     )
 
 

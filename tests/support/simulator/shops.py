@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 
+from patchwright.domain.images.imagepolicy import Followed, ImagePolicy, SemVer
 from patchwright.domain.model import (
     Canary,
     ImagePin,
@@ -34,6 +35,8 @@ STRATEGY = Strategy(
 )
 TARGET = WorkloadTarget((REPOSITORY,), namespaces=Selector())
 IMAGES = replace(POLICY, target=TARGET, strategy=STRATEGY)
+FOLLOWING = replace(TARGET, followed=(Followed(REPOSITORY, ImagePolicy(SemVer("1.x"))),))
+FOLLOWED_IMAGES = replace(IMAGES, target=FOLLOWING)
 CRASHES = Life(ready_in=None)
 NOT_PULLED = Life(ready_in=None, waiting="ImagePullBackOff")
 
@@ -55,8 +58,11 @@ FAILED_CANARY = replace(PLAIN, fate=unless({"pay/web-1": CRASHES}))
 SECOND_WAVE = replace(PLAIN, fate=unless({"pay/web-5": NOT_PULLED}))
 STATEFUL = tuple(replace(each, kind="StatefulSet") for each in deployed(4))
 STUCK_SETS = replace(PLAIN, shops=STATEFUL, fate=unless({"pay/web-3": CRASHES}))
+FOLLOWED = replace(PLAIN, policy=FOLLOWED_IMAGES)
+GONE = replace(FOLLOWED, gone=frozenset({OLD}))
 STORIES = {
     "images": PLAIN,
+    "images that are followed": FOLLOWED,
     "a canary that crashes": FAILED_CANARY,
     "an image that is not pulled in the last wave": SECOND_WAVE,
     "a StatefulSet that is stuck": STUCK_SETS,

@@ -12,6 +12,7 @@ from patchwright.domain.images.proposals import Proposal, Trouble
 from patchwright.domain.images.urgency import Report, Severity, Vulnerability
 from patchwright.domain.model import Canary, ImagePin, Quantity, Rollback, Strategy, Trigger
 from patchwright.domain.state import Phase
+from patchwright.domain.workloads import images as workload_images
 from patchwright.domain.workloads.view import ImageField, Kept
 from support import image_builders
 from support.builders import NOW, ago
@@ -88,6 +89,10 @@ def test_what_runs_without_tag_and_digest_is_latest() -> None:
     assert proposed(propose([tag("latest", "b")], made, policy=policy)).pin == replace(
         pin("latest", "latest"), digest=digest("b")
     )
+
+
+def test_a_text_that_is_no_image_has_no_tag() -> None:
+    assert workload_images.tag_of("not an image") == ""
 
 
 def test_of_what_is_unknown_nothing_is_named_as_replaced() -> None:
@@ -378,6 +383,12 @@ def test_an_image_is_called_what_the_policy_calls_it() -> None:
     made = image_builders.workload().image("docker.io/library/nginx:1")
     [found] = uses.of([made.view], [followed(name="nginx")])
     assert found.image == "nginx"
+
+
+def test_what_registries_said_goes_with_every_place() -> None:
+    kept = {"x": Kept(NOW, there=True)}
+    found = uses.with_kept(usage(workload("1.0.0"), workload("1.0.0", "api")), kept)
+    assert [use.view.kept for use in found.uses] == [kept, kept]
 
 
 def test_only_pods_can_tell_what_runs_where_it_is_not_pinned() -> None:

@@ -120,7 +120,7 @@ class Halt(ImageLaw):
 
 
 class Restore(ImageLaw):
-    """L4: images change together with their record, and go back to exactly what it says.
+    """L4: images change together with their record, and go back to exactly what it says, which has to be there.
 
     What was put back must be what ran before: the old string pinned, whatever its tag means by now.
     """
@@ -137,7 +137,15 @@ class Restore(ImageLaw):
         self._before[change.after.uid, record.rollout_uid] = change.before.images
         if not self.cluster.deployments.pods.get(change.after.uid):
             self._unrun.add(change.after.uid)
-        return ()
+        yield from self._there(change, record)
+
+    def _there(self, change: Change, record: Record) -> Iterable[str]:
+        policy = self.policy(record.rollout_uid)
+        if not policy.rollback.enabled or not policy.followed:
+            return
+        for image in record.images:
+            if image.digest in self.cluster.scenario.gone:
+                yield f"{change.after.key} was changed, and what it ran ({image.digest}) is in no registry any more"
 
     def write(self, change: Change) -> Iterable[str]:
         before, after = change.before, change.after
