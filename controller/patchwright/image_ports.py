@@ -90,8 +90,11 @@ class Secrets(Protocol):
 class Reports(Protocol):
     """What scanners say of images."""
 
-    async def reports(self, namespaces: Collection[str]) -> Sequence[Report]:
-        """Give the reports of some namespaces; none where nobody writes any. Raises ``ClusterError``."""
+    async def reports(self, namespaces: Collection[str], images: Collection[str]) -> Sequence[Report]:
+        """Give the reports of some namespaces about some repositories, under the names that are given.
+
+        None where nobody writes any. Raises ``ClusterError``.
+        """
 
 
 class Proposals(Protocol):

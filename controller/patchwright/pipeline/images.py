@@ -19,6 +19,7 @@ from patchwright.domain.images.imagepolicy import Followed
 from patchwright.domain.images.knowledge import Knowledge
 from patchwright.domain.images.proposals import Outlook, Past, Sight, Situation, Trouble
 from patchwright.domain.images.uses import Usage
+from patchwright.domain.memory import PolicyState
 from patchwright.domain.model import ImagesChange, Key, PatchPolicy, PatchRollout, Trigger
 from patchwright.domain.spelling import instant
 from patchwright.domain.state import RolloutState
@@ -109,26 +110,18 @@ class ImageReconciler:
         return await self._round(policy, mine, case)
 
     async def _round(self, policy: PatchPolicy, mine: _Mine, case: ports.PolicyCase) -> timedelta:
-        now = self._world.clock.now()
-        usages = await self._usages(policy, mine, now)
+        usages = await self._usages(policy, mine, self._world.clock.now())
         if policy.requested_at != mine.heeded:
-            for kept in mine.images.values():
-                kept.due = now
+            for each in mine.images.values():
+                each.due = self._world.clock.now()
             mine.heeded = policy.requested_at
-        await self._look(policy, mine, usages, failed=case)
-        outlook = proposals.look_ahead(await self._situation(policy, mine, usages))
-        for _ in usages:
-            if outlook.proposal is None or not outlook.proposal.unasked:
-                break
-            for image in outlook.proposal.unasked:
-                mine.kept[image] = await registries.ask(self._world, policy, image)
-            outlook = proposals.look_ahead(await self._situation(policy, mine, usages))
-        mine.outlook = outlook
-        if outlook.proposal is not None and policy.trigger is Trigger.AUTOMATIC:
-            await self._propose(policy, outlook)
+        await self._look(policy, mine, usages, case)
+        mine.outlook = await self._ahead(policy, mine, usages)
+        if mine.outlook.proposal is not None and policy.trigger is Trigger.AUTOMATIC:
+            await self._propose(policy, mine, mine.outlook)
         now = self._world.clock.now()
-        times = [kept.due for kept in mine.images.values() if kept.due is not None]
-        times += [outlook.wake] if outlook.wake is not None else []
+        times = [each.due for each in mine.images.values() if each.due is not None]
+        times += [mine.outlook.wake] if mine.outlook.wake is not None else []
         return max(timedelta(0), min([EVERY, *(at - now for at in times)]))
 
     # --- what runs ------------------------------------------------------------------------------------------------
@@ -159,14 +152,12 @@ class ImageReconciler:
 
     # --- what there is --------------------------------------------------------------------------------------------
 
-    async def _look(
-        self, policy: PatchPolicy, mine: _Mine, usages: Sequence[Usage], *, failed: ports.PolicyCase
-    ) -> None:
+    async def _look(self, policy: PatchPolicy, mine: _Mine, usages: Sequence[Usage], case: ports.PolicyCase) -> None:
         limit = asyncio.Semaphore(_PARALLEL)
 
         async def one(usage: Usage) -> None:
             async with limit:
-                await self._look_at(policy, usage, mine.images[usage.image], failed)
+                await self._look_at(policy, usage, mine.images[usage.image], case)
 
         await asyncio.gather(*(one(usage) for usage in usages if usage.uses))
 
@@ -177,7 +168,8 @@ class ImageReconciler:
             if kept.known is None:
                 found = await self._images.memories.recall(policy, usage.image)
                 kept.known, kept.version = found.known, found.version
-                kept.due = found.known.at + interval if found.known.at is not None else None
+                if kept.due is None and found.known.at is not None:
+                    kept.due = found.known.at + interval
             now = self._world.clock.now()
             changed = kept.followed is not None and kept.followed != usage.followed
             kept.followed = usage.followed
@@ -204,10 +196,27 @@ class ImageReconciler:
 
     # --- what comes of it -----------------------------------------------------------------------------------------
 
-    async def _situation(self, policy: PatchPolicy, mine: _Mine, usages: Sequence[Usage]) -> Situation:
-        case = self._policies.policy(policy.key)
-        state = case.state if case is not None else None
+    async def _ahead(self, policy: PatchPolicy, mine: _Mine, usages: Sequence[Usage]) -> Outlook:
+        """Look ahead; what a proposal depends on is asked only once there is one, for some of it is dear."""
+        situation = self._situation(policy, mine, usages)
+        outlook = proposals.look_ahead(situation)
+        if outlook.proposal is None:
+            return outlook
         spaces = {use.view.namespace for usage in usages for use in usage.uses}
+        found = await self._images.reports.reports(spaces, {usage.image for usage in usages})
+        outlook = proposals.look_ahead(replace(situation, reports=found))
+        # What could not come back is not proposed, and then another image may be.
+        for _ in usages:
+            if outlook.proposal is None or not outlook.proposal.unasked:
+                break
+            for image in outlook.proposal.unasked:
+                mine.kept[image] = await registries.ask(self._world, policy, image)
+            outlook = proposals.look_ahead(replace(self._situation(policy, mine, usages), reports=found))
+        return outlook
+
+    def _situation(self, policy: PatchPolicy, mine: _Mine, usages: Sequence[Usage]) -> Situation:
+        case = self._policies.policy(policy.key)
+        state = case.state if case is not None else PolicyState()
         past, taken = self._past(policy)
         return Situation(
             policy,
@@ -215,9 +224,8 @@ class ImageReconciler:
             self._world.clock.now(),
             past=past,
             taken=taken,
-            failed=state.failed_changes if state else (),
-            retried_at=state.retried_at if state else None,
-            reports=await self._images.reports.reports(spaces),
+            failed=state.failed_changes,
+            retried_at=state.retried_at,
         )
 
     def _past(self, policy: PatchPolicy) -> tuple[tuple[Past, ...], frozenset[str]]:
@@ -229,10 +237,15 @@ class ImageReconciler:
         mine.sort(key=lambda each: (each[0].created_at, each[0].key))
         return tuple(_past(rollout, case.state) for rollout, case in mine), frozenset(key.name for key in keys)
 
-    async def _propose(self, policy: PatchPolicy, outlook: Outlook) -> None:
+    async def _propose(self, policy: PatchPolicy, mine: _Mine, outlook: Outlook) -> None:
+        """Create the rollout, and say so; what was not created is not said to be."""
         proposal = outlook.proposal
         assert proposal is not None
-        uid = await self._images.proposals.propose(policy, proposal)
+        try:
+            uid = await self._images.proposals.propose(policy, proposal)
+        except errors.ClusterError as error:
+            mine.outlook = proposals.not_created(outlook, error.reason, error.message)
+            raise
         told = next(each.message for each in outlook.images if each.digest == proposal.pin.digest)
         key = Key(policy.key.namespace, proposal.name)
         await self._world.journal.event(key, uid=uid, reason="Proposed", message=told)

@@ -37,9 +37,9 @@ def contents(*names: str) -> Questions:
     return Questions(contents=frozenset(map(digest, names)))
 
 
-def seen(*listed: str, minute: int = 0, contents: Any = None, **digests: str) -> Look:
+def seen(*listed: str, minute: int = 0, contents: Any = None, **digests: Any) -> Look:
     """Give a look; ``v1_0_1`` is the tag 1.0.1."""
-    found = {name.removeprefix("v"): each for name, each in digests.items()}
+    found: dict[str, Any] = {name.removeprefix("v"): each for name, each in digests.items()}
     return look(minute, *listed, contents=contents, **found)
 
 
@@ -67,7 +67,7 @@ def test_every_version_that_runs_is_asked_for() -> None:
 
 def test_what_is_passed_over_lets_older_ones_be_asked_for_up_to_a_limit() -> None:
     listed = [f"1.0.{number}" for number in range(30)]
-    known: dict[str, str] = {}
+    known: dict[str, Any] = {}
     for _ in range(20):
         found = asked(seen(*listed, **known), running("1.0.0"), policy=semver(hours=72))
         if not found.tags:
@@ -79,14 +79,15 @@ def test_what_is_passed_over_lets_older_ones_be_asked_for_up_to_a_limit() -> Non
 
 def test_what_failed_before_is_passed_over_too() -> None:
     listed = [f"1.0.{number}" for number in range(5)]
-    known = {f"v1_0_{number}": "bad" for number in (2, 3, 4)} | {"v1_0_0": "1.0.0"}
+    known: dict[str, Any] = {f"v1_0_{number}": "bad" for number in (2, 3, 4)} | {"v1_0_0": "1.0.0"}
     assert asked(seen(*listed, **known), running("1.0.0"), memory=remembered("bad")) == tags("1.0.1")
 
 
 def test_a_tag_that_is_chosen_from_memory_is_asked_for_again_first() -> None:
     young = [f"v1_0_{number}" for number in (2, 3, 4)]
     before = learnt(seen("1.0.0"), seen(v1_0_1="b", minute=1))
-    looked = seen("1.0.1", minute=72 * 60 + 2, **dict.fromkeys(young, "c"), v1_0_0="1.0.0")
+    newest: dict[str, Any] = dict.fromkeys(young, "c")
+    looked = seen("1.0.1", minute=72 * 60 + 2, **newest, v1_0_0="1.0.0")
     assert asked(looked, running("1.0.0"), policy=semver(hours=72), known=before) == tags("1.0.1")
 
 

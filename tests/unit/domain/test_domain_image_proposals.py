@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from patchwright.domain.images import naming, proposals, uses
-from patchwright.domain.images.facts import Running
+from patchwright.domain.images import failures, naming, proposals, uses
+from patchwright.domain.images.facts import Running, TagFacts
 from patchwright.domain.images.proposals import Proposal, Trouble
 from patchwright.domain.images.urgency import Report, Severity, Vulnerability
 from patchwright.domain.model import Canary, ImagePin, Quantity, Rollback, Strategy, Trigger
@@ -48,7 +49,7 @@ def test_a_newer_tag_is_proposed_pinned_in_place_of_what_it_is_newer_than() -> N
     )
     [state] = found.images
     assert (state.verdict, state.reason) == ("Update", "Newer")
-    assert state.message == f"{UPDATE}: rollout {proposed(found).name} is created"
+    assert state.message == f"{UPDATE}: proposes rollout {proposed(found).name}"
     assert (state.tag, state.digest, state.scanned_at, state.tags) == ("1.1.0", digest("1.1.0"), NOW, 2)
 
 
@@ -63,7 +64,7 @@ def test_every_version_that_it_is_newer_than_is_replaced_and_no_other() -> None:
     policy = following(followed(semver("1.x")))
     found = propose(["1.0.0", "1.0.1", "1.1.0", "2.0.0"], *made, policy=policy)
     assert proposed(found).pin == pin("1.1.0", "1.0.0", "1.0.1")
-    assert " and 1 more of its versions: rollout" in found.images[0].message
+    assert " and 1 more of its versions: proposes rollout" in found.images[0].message
 
 
 def test_of_two_variants_the_one_that_more_workloads_wait_for_comes_first() -> None:
@@ -100,6 +101,15 @@ def test_of_what_is_unknown_nothing_is_named_as_replaced() -> None:
     assert uses.of([made.view], [followed()])[0].uses == ()
 
 
+def test_what_could_not_be_created_is_not_said_to_be() -> None:
+    found = look_ahead(sight(scan("1.0.0", "1.1.0"), workload("1.0.0")), other("1.0.0"))
+    name = proposed(found).name
+    after = proposals.not_created(found, "Forbidden", "no")
+    assert after.proposal is None
+    assert told(after) == ("Wait", "Forbidden", f"{UPDATE}: proposes rollout {name}, which could not be created: no")
+    assert after.images[1] == found.images[1]
+
+
 # --- what is waited for -----------------------------------------------------------------------------------------------
 
 
@@ -126,7 +136,7 @@ def test_the_time_at_which_an_image_is_old_enough_is_when_to_look_again() -> Non
 
 
 def test_of_several_versions_what_somebody_has_to_do_is_told_first() -> None:
-    tags = ["1.0.0", tag("1.1.0", flapping=True)]
+    tags: list[str | TagFacts] = ["1.0.0", tag("1.1.0", flapping=True)]
     found = propose(tags, workload("1.0.0"), workload("9.0.0", "api"), policy=following(followed(semver("1.x"))))
     assert told(found)[:2] == ("Refused", "WouldDowngrade")
 
@@ -160,7 +170,7 @@ def test_a_suspended_policy_proposes_nothing() -> None:
     ],
 )
 def test_nothing_is_proposed_that_could_touch_no_workload(
-    changes: dict[str, object], verdict: str, reason: str, words: str
+    changes: dict[str, Any], verdict: str, reason: str, words: str
 ) -> None:
     found = propose(["1.0.0", "1.1.0"], workload("1.0.0", **changes))
     assert told(found)[:2] == (verdict, reason)
@@ -239,7 +249,7 @@ def test_something_newer_takes_the_place_of_an_older_one_and_of_what_that_has_do
 @pytest.mark.parametrize(
     "changes", [{"ours": False}, {"held": True}, {"ending": True}, {"phase": Phase.ROLLING_BACK}], ids=str
 )
-def test_what_a_person_has_made_or_held_and_what_ends_keeps_its_place(changes: dict[str, object]) -> None:
+def test_what_a_person_has_made_or_held_and_what_ends_keeps_its_place(changes: dict[str, Any]) -> None:
     open_one = replace(past("1.1.0", Phase.SOAKING), **changes)
     found = propose(["1.0.0", "1.1.0", "1.2.0"], workload("1.0.0"), past=(open_one,))
     assert told(found)[:2] == ("Wait", "RolloutOpen")
@@ -254,7 +264,7 @@ def test_an_older_tag_takes_nobodys_place_when_a_newer_one_is_gone() -> None:
 
 
 def test_what_failed_is_not_proposed_again_whatever_its_tag() -> None:
-    tags = ["1.0.0", "1.1.0", tag("1.1.1", "1.1.0")]
+    tags: list[str | TagFacts] = ["1.0.0", "1.1.0", tag("1.1.1", "1.1.0")]
     found = propose(tags, workload("1.0.0"), failed=(failed("1.1.0"),))
     assert told(found)[:2] == ("Refused", "FailedBefore")
     assert "1.1.1 failed in rollout ops/web-1.1.0" in told(found)[2]
@@ -266,7 +276,7 @@ def test_the_next_older_one_may_be_proposed_meanwhile() -> None:
 
 
 def test_of_an_image_that_nothing_runs_nothing_is_remembered() -> None:
-    assert proposals.remembered(usage(), scan("1.1.0"), [failed("1.1.0")]) == proposals.failures.NONE
+    assert proposals.remembered(usage(), scan("1.1.0"), [failed("1.1.0")]) == failures.NONE
 
 
 @pytest.mark.parametrize("phase", [Phase.ROLLED_BACK, Phase.FAILED, Phase.DENIED])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from patchwright import errors
@@ -11,6 +12,7 @@ from patchwright.adapters.kube.jobs import EPOCH
 from patchwright.adapters.kube.projection import instant
 from patchwright.domain.images.facts import Container
 from patchwright.domain.images.urgency import Report, Severity, Vulnerability
+from patchwright.domain.workloads.images import repository
 
 _GROUP: Final = "/apis/aquasecurity.github.io/v1alpha1"
 _LABELS: Final = "trivy-operator"
@@ -25,17 +27,23 @@ class KubeReports:
     def __init__(self, api: KubeApi) -> None:
         self._api = api
 
-    async def reports(self, namespaces: Collection[str]) -> Sequence[Report]:
+    async def reports(self, namespaces: Collection[str], images: Collection[str]) -> Sequence[Report]:
         """Give the reports of some namespaces; none where trivy-operator is not installed, or may not be read."""
+        names = {repository(image): image for image in images}
         found: list[Report] = []
         for namespace in sorted(namespaces):
             try:
-                found += [report async for report in self._of(namespace)]
+                # Thousands of vulnerabilities each: only those that are asked for are kept.
+                found += [
+                    replace(report, image=name)
+                    async for report in self._of(namespace)
+                    if (name := names.get(repository(report.image))) is not None
+                ]
             except (errors.NotFound, errors.Denied):
                 return ()
         return found
 
-    async def _of(self, namespace: str) -> Any:
+    async def _of(self, namespace: str) -> AsyncIterator[Report]:
         query = {"limit": _PAGE}
         while True:
             path = f"{_GROUP}/namespaces/{namespace}/vulnerabilityreports"

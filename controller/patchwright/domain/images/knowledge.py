@@ -57,6 +57,11 @@ class Look:
         """The tags that are there."""
         return frozenset(self.listing.tags) - self.absent
 
+    @property
+    def complete(self) -> bool:
+        """Whether it saw all there is; none at all is how a registry answers whom it does not trust, or as it starts."""
+        return self.listing.complete and bool(self.tags)
+
 
 @dataclass(frozen=True, slots=True)
 class Knowledge:
@@ -87,7 +92,7 @@ NOTHING: Final = Knowledge()
 
 def learn(known: Knowledge, look: Look) -> Knowledge:
     """Take a look in. One that failed is none: nothing is learnt from it, and nothing forgotten."""
-    seen = scans.Scan(look.at, look.tags, look.listing.complete, look.digests)
+    seen = scans.Scan(look.at, look.tags, look.complete, look.digests)
     remembered = scans.remember(Memory(known.tags), seen).tags
     asked = {tag: record for tag, record in remembered.items() if record.runs}
     tags = dict(sorted(asked.items(), key=lambda entry: (entry[1].runs[-1].until, entry[0]), reverse=True)[:TAGS_KEPT])
@@ -97,8 +102,8 @@ def learn(known: Knowledge, look: Look) -> Knowledge:
         {tag: _sighted(known, look, tag, tags[tag]) for tag in tags},
         dict(_kept(tags, found)),
         look.at,
-        complete=look.listing.complete,
-        since=known.since or (look.at if look.listing.complete else None),
+        complete=look.complete,
+        since=known.since or (look.at if look.complete else None),
         listed=len(look.tags),
         forgotten=len(asked) - len(tags),
     )

@@ -171,6 +171,19 @@ def look_ahead(situation: Situation) -> Outlook:
     return Outlook(proposal, states, min(wakes, default=None), troubles)
 
 
+def not_created(outlook: Outlook, reason: str, why: str) -> Outlook:
+    """Say that what was proposed could not be created."""
+    assert outlook.proposal is not None
+    mine, told = outlook.proposal.pin.image, f"which could not be created: {why}"
+    images = [
+        replace(each, verdict=Verdict.WAIT.value, reason=reason, message=f"{each.message}, {told}")
+        if each.image == mine
+        else each
+        for each in outlook.images
+    ]
+    return replace(outlook, proposal=None, images=tuple(images))
+
+
 # --- what is chosen ---------------------------------------------------------------------------------------------------
 
 
@@ -358,7 +371,7 @@ def _proposal(situation: Situation, wish: _Wish) -> Proposal:
 
 
 def _proposed(wish: _Wish, proposal: Proposal) -> Choice:
-    return replace(wish.choice, message=f"{wish.choice.message}: rollout {proposal.name} is created")
+    return replace(wish.choice, message=f"{wish.choice.message}: proposes rollout {proposal.name}")
 
 
 def _wait(wish: _Wish, reason: str, why: str) -> Choice:
