@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patchwright.domain.changes import change_id
-from patchwright.domain.images import knowledge, looking, proposals, recall
+from patchwright.domain.images import failures, knowledge, looking, proposals, recall
 from patchwright.domain.images.content import Listing
 from patchwright.domain.images.facts import TagFacts
 from patchwright.domain.images.knowledge import Knowledge, Look
@@ -77,7 +77,7 @@ def test_nothing_that_failed_and_nothing_unsteady_is_proposed(situation: Situati
     assert scan_ is not None
     assert scan_.complete
     fact = next(each for each in scan_.tags if each.tag == proposal.pin.tag)
-    assert not (fact.missing or fact.flapping)
+    assert (fact.missing, fact.flapping) == (False, False)
     assert fact.digest == proposal.pin.digest
     identity = change_id(ImagesChange((proposal.pin,)))
     assert identity not in {one.change_id for one in situation.failed}
@@ -156,9 +156,7 @@ def test_questions_come_to_an_end_and_are_about_what_is_listed(
     running = [workload(runs).view]
     uses = [sight(None, workload(runs)).usage.running[0] for _ in running]
     for _ in range(12):
-        asked = looking.questions(
-            known, look, uses, policy=semver(), memory=lambda _: proposals.failures.NONE, now=look.at
-        )
+        asked = looking.questions(known, look, uses, policy=semver(), memory=lambda _: failures.NONE, now=look.at)
         if not (asked.tags or asked.contents):
             break
         assert asked.tags <= set(listed)

@@ -16,6 +16,7 @@ from patchwright.adapters.manifests.parse import parse_manifests
 from patchwright.api import parse
 from patchwright.demo import examples, pace
 from patchwright.domain import changes, tenancy
+from patchwright.domain.model import Trigger
 from patchwright.domain.targets import Brief
 from patchwright.domain.workloads.procedure import WorkloadKind
 from patchwright.errors import InvalidInput
@@ -118,6 +119,19 @@ def test_an_example_that_no_longer_fits_the_demo_is_noticed() -> None:
     files["rego/parameters.yaml"] = files["rego/parameters.yaml"].replace("1800", "3600")
     with pytest.raises(ValueError, match=r"rego/parameters\.yaml has 'minimumSoakSeconds: 1800' 0 times and not 1"):
         pace.shortened(files)
+
+
+def test_the_automatic_example_follows_every_image_that_it_covers() -> None:
+    file = examples.directory() / "images" / "automatic.yaml"
+    (found,) = parse_manifests({file.name: file.read_bytes()}, namespace="shop", validate=parse.validate)
+    policy = parse.parse_policy(found.document)
+    assert policy.trigger is Trigger.AUTOMATIC
+    assert [each.name for each in policy.followed] == [
+        "ghcr.io/acme/web",
+        "ghcr.io/acme/sidecars/*",
+        "docker.io/library/nginx",
+    ]
+    assert tenancy.fault(policy, operator_namespace=NAMESPACE) == ""
 
 
 def test_the_images_example_is_a_policy_and_a_rollout_that_it_covers() -> None:

@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from patchwright.api import schema
-from patchwright.domain.images import choice
+from patchwright.api.patchpolicy import WorkloadTarget
+from patchwright.domain.images import choice, proposals
+from patchwright.domain.workloads import reversible
 from support.api_images import Spec
 from support.images import COPA, semver
 from support.images import choose as choose_image
@@ -29,12 +31,12 @@ def test_every_example_is_valid() -> None:
     blocks = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     assert len(blocks) == 2
     for block in blocks:
-        assert Spec.model_validate(yaml.safe_load(block)).images
+        assert WorkloadTarget.model_validate({"selector": {}, **yaml.safe_load(block)}).images
 
 
 def test_every_reason_is_told_with_its_verdict() -> None:
-    source = Path(choice.__file__).read_text(encoding="utf-8")
-    written = set(re.findall(r'"([A-Z][a-z]+(?:[A-Z][a-z]+)*)"', source)) - {"Update", "Wait", "Refused"}
+    sources = [Path(each.__file__).read_text(encoding="utf-8") for each in (choice, proposals, reversible)]
+    written = set(re.findall(r'"([A-Z][a-z]+(?:[A-Z][a-z]+)*)"', "\n".join(sources))) - {"Update", "Wait", "Refused"}
     told = dict(re.findall(r"^\| (?:Update|UpToDate|Wait|Refused) \| `([A-Za-z]+)` \| (.+) \|$", PAGE, re.MULTILINE))
     assert set(told) == written
     assert all(told.values())

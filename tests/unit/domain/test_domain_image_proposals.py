@@ -212,11 +212,11 @@ def other(*tags: str, runs: str = "1.0.0", name: str = "cart", image: str = "ghc
 def test_one_image_is_one_rollout_and_the_others_wait() -> None:
     found = look_ahead(sight(scan("1.0.0", "1.1.0"), workload("1.0.0")), other("1.0.0", "1.2.0"))
     assert proposed(found).pin.image == "ghcr.io/acme/cart"
-    assert told(found) == ("Wait", "OneAtATime", f"{UPDATE}, but cart:1.2.0 comes first")
+    assert told(found) == ("Wait", "OtherFirst", f"{UPDATE}, but cart:1.2.0 comes first")
 
 
 def report(made: str, severity: Severity, *, image: str = REPOSITORY) -> Report:
-    container = proposals.Use(image_builders.workload(made).view, ImageField("containers", 0, "web", "x")).container
+    container = uses.Use(image_builders.workload(made).view, ImageField("containers", 0, "web", "x")).container
     found = Vulnerability(f"CVE-{made}", severity, package="ssl", fixed_version="2")
     return Report(container, image, "1.0.0", digest("1.0.0"), NOW, (found,))
 

@@ -59,7 +59,7 @@ class Look:
 
     @property
     def complete(self) -> bool:
-        """Whether it saw all there is; none at all is how a registry answers whom it does not trust, or as it starts."""
+        """Whether it saw all there is; none at all is what a registry says to whom it distrusts, or as it starts."""
         return self.listing.complete and bool(self.tags)
 
 

@@ -300,7 +300,7 @@ def _by_failures(situation: Situation, wish: _Wish) -> Choice | None:
 
 def _by_others(situation: Situation, wish: _Wish, proposal: Proposal | None) -> Choice | None:
     if proposal is not None:
-        return _wait(wish, "OneAtATime", f"{proposal.pin.short} comes first")
+        return _wait(wish, "OtherFirst", f"{proposal.pin.short} comes first")
     busy = next((one for one in situation.past if one.open and not _gives_way(one, wish, situation)), None)
     return _wait(wish, "RolloutOpen", f"rollout {busy.name} is at work") if busy else None
 
@@ -328,7 +328,7 @@ def _by_targets(situation: Situation, wish: _Wish) -> Choice | None:
         return None
     name, first = min(stands, key=lambda each: (each[1].for_good, each[0]))
     told = _refused if first.for_good else _wait
-    return told(wish, first.reason or "Current", f"{name}: {first.message or 'it has this image already'}")
+    return told(wish, first.reason, f"{name}: {first.message}")
 
 
 def _stands(situation: Situation, wish: _Wish) -> list[tuple[str, Standing]]:
