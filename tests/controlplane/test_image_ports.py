@@ -132,7 +132,7 @@ async def test_as_much_as_is_ever_remembered_fits(kube: KubeApi, policy: PatchPo
     here = inside("linux/amd64", "linux/arm64", manifests=["x", "y"])
     known = knowledge.NOTHING
     for minute in range(8):
-        moving = {tag: f"{name}-{minute % 3}" for tag, name in tags.items()}
+        moving: dict[str, Any] = {tag: f"{name}-{minute % 3}" for tag, name in tags.items()}
         contents = {
             digest(name): replace(here, manifests=here.manifests | {digest(f"{name}+")}) for name in moving.values()
         }

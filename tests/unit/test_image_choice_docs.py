@@ -35,7 +35,7 @@ def test_every_example_is_valid() -> None:
 
 
 def test_every_reason_is_told_with_its_verdict() -> None:
-    sources = [Path(each.__file__).read_text(encoding="utf-8") for each in (choice, proposals, reversible)]
+    sources = [Path(str(each.__file__)).read_text(encoding="utf-8") for each in (choice, proposals, reversible)]
     written = set(re.findall(r'"([A-Z][a-z]+(?:[A-Z][a-z]+)*)"', "\n".join(sources))) - {"Update", "Wait", "Refused"}
     told = dict(re.findall(r"^\| (?:Update|UpToDate|Wait|Refused) \| `([A-Za-z]+)` \| (.+) \|$", PAGE, re.MULTILINE))
     assert set(told) == written

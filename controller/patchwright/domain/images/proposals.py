@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import lru_cache
 from typing import Final
 
 from patchwright.domain import changes, spelling
@@ -152,7 +153,7 @@ class _Wish:
     @property
     def change_id(self) -> str:
         """The identity of the change."""
-        return _change_id(self.pin)
+        return _identity(self.sight.usage.image, self.candidate.digest)
 
 
 def look_ahead(situation: Situation) -> Outlook:
@@ -194,14 +195,16 @@ def remembered(usage: Usage, scan: Scan, failed: Iterable[FailedChange]) -> Fail
         return failures.NONE
     where, found = usage.uses[0].container, []
     for fact in scan.tags:
-        one = known.get(_change_id(ImagePin(usage.image, fact.digest)))
+        one = known.get(_identity(usage.image, fact.digest))
         if one is not None:
             found.append(FailedDigest(where, fact.digest, fact.tag, one.reason, one.message, one.at, one.rollout))
     return Failures(tuple(found))
 
 
-def _change_id(pin: ImagePin) -> str:
-    return changes.change_id(ImagesChange((pin,)))
+@lru_cache(maxsize=16384)
+def _identity(image: str, digest: str) -> str:
+    # Of an image only the repository and the digest count.
+    return changes.change_id(ImagesChange((ImagePin(image, digest),)))
 
 
 def _wish(sight: Sight, situation: Situation) -> _Wish:

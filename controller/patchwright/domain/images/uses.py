@@ -52,10 +52,13 @@ def of(views: Iterable[WorkloadView], followed: Sequence[Followed]) -> tuple[Usa
     found: dict[str, tuple[Followed, list[Use]]] = {
         images.repository(each.name): (each, []) for each in followed if not each.name.endswith(images.BELOW)
     }
+    # A thousand workloads run forty images.
+    entries: dict[str, Followed | None] = {}
     for view in views:
         for field in view.images:
-            entry = next((each for each in nearest if images.covers((each.name,), field.image)), None)
-            if entry is not None:
+            if field.image not in entries:
+                entries[field.image] = next((e for e in nearest if images.covers((e.name,), field.image)), None)
+            if (entry := entries[field.image]) is not None:
                 found.setdefault(images.repository(field.image), (entry, []))[1].append(Use(view, field))
     return tuple(
         Usage(_spelled(repository, entry), entry, tuple(uses)) for repository, (entry, uses) in sorted(found.items())
