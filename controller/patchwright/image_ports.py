@@ -108,6 +108,9 @@ class Proposals(Protocol):
             ClusterError: it was not created.
         """
 
+    async def tidy(self, key: Key, *, uid: str) -> None:
+        """Delete a rollout that is history; one that is gone is fine. Raises ``ClusterError``."""
+
 
 class ScanMeter(Protocol):
     """Who counts scans."""

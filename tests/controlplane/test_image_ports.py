@@ -173,6 +173,12 @@ async def test_a_proposal_is_created_once_whoever_comes_second(
         assert facts.rollout.released_at == released
     raw = crds.get(f"/apis/patchwright.dev/v1alpha1/namespaces/{key.namespace}/patchrollouts/{key.name}")
     assert raw["metadata"]["labels"] == {PROPOSED_BY: "web"}
+    await first.tidy(key, uid="another")
+    assert crds.get(f"/apis/patchwright.dev/v1alpha1/namespaces/{key.namespace}/patchrollouts/{key.name}")
+    await first.tidy(key, uid=uid)
+    await first.tidy(key, uid=uid)
+    rollouts = f"/apis/patchwright.dev/v1alpha1/namespaces/{key.namespace}/patchrollouts"
+    assert crds.get(rollouts)["items"] == []
     [owner] = raw["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["uid"], owner["controller"]) == ("PatchPolicy", policy.uid, True)
 

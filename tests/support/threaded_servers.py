@@ -98,8 +98,8 @@ class GitHost:
 
 
 @contextlib.contextmanager
-def proxied(server: str) -> Iterator[FaultProxy]:
-    """Put a proxy that can break requests in front of a server."""
+def proxied(proxy: FaultProxy) -> Iterator[FaultProxy]:
+    """Run a proxy that can break requests."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
@@ -110,7 +110,6 @@ def proxied(server: str) -> Iterator[FaultProxy]:
 
         return asyncio.run_coroutine_threadsafe(done(), loop).result(timeout=30)
 
-    proxy = FaultProxy(server=server)
     do(proxy.__aenter__())
     try:
         yield proxy

@@ -119,6 +119,7 @@ class ImageReconciler:
         mine.outlook = await self._ahead(policy, mine, usages)
         if mine.outlook.proposal is not None and policy.trigger is Trigger.AUTOMATIC:
             await self._propose(policy, mine, mine.outlook)
+        await self._tidy(policy)
         now = self._world.clock.now()
         times = [each.due for each in mine.images.values() if each.due is not None]
         times += [mine.outlook.wake] if mine.outlook.wake is not None else []
@@ -250,6 +251,12 @@ class ImageReconciler:
         key = Key(policy.key.namespace, proposal.name)
         await self._world.journal.event(key, uid=uid, reason="Proposed", message=told)
 
+    async def _tidy(self, policy: PatchPolicy) -> None:
+        """Delete what the policy has proposed long ago, as a CronJob does with its Jobs."""
+        past, _ = self._past(policy)
+        for one in proposals.outlived(past):
+            await self._images.proposals.tidy(Key(policy.key.namespace, one.name), uid=one.uid)
+
 
 def _sight(usage: Usage, kept: _Kept) -> Sight:
     known = kept.known or knowledge.NOTHING
@@ -263,6 +270,7 @@ def _past(rollout: PatchRollout, state: RolloutState) -> Past:
         rollout.change_id,
         change.images if isinstance(change, ImagesChange) else (),
         state.phase,
+        rollout.uid,
         ours=dict(rollout.labels).get(proposals.PROPOSED_BY) == rollout.policy_name,
         ending=state.outcome is not None,
         held=rollout.paused or rollout.abort or rollout.deleting,

@@ -352,6 +352,16 @@ def test_as_many_versions_are_replaced_as_there_is_room_for() -> None:
     assert len(proposed(propose(tags, *made)).pin.replaces) == proposals.REPLACED_KEPT
 
 
+def test_of_what_went_well_the_latest_ten_are_kept_and_all_that_did_not() -> None:
+    well = [past(f"1.{n}.0", Phase.SUCCEEDED if n % 2 else Phase.SUPERSEDED, hours=100 - n) for n in range(12)]
+    badly = [past(f"2.{n}.0", phase, hours=200) for n, phase in enumerate((Phase.ROLLED_BACK, Phase.DENIED))]
+    theirs = past("3.0.0", Phase.SUCCEEDED, hours=300, ours=False)
+    going = past("4.0.0", Phase.SUCCEEDED, hours=300, held=True)
+    found = proposals.outlived([*badly, theirs, going, past("5.0.0", Phase.CANARY), *well])
+    assert [one.name for one in found] == ["web-1.0.0", "web-1.1.0"]
+    assert proposals.outlived(well[:10]) == ()
+
+
 # --- names ------------------------------------------------------------------------------------------------------------
 
 

@@ -31,3 +31,11 @@ class KubeProposals:
             raise
         self._cache.apply_rollout(raw)
         return str(raw["metadata"]["uid"])
+
+    async def tidy(self, key: Key, *, uid: str) -> None:
+        """Delete a rollout, if it is still that one."""
+        path = f"{GROUP}/namespaces/{key.namespace}/{ROLLOUTS}/{key.name}"
+        try:
+            await self._api.call("DELETE", path, what=f"rollout {key}", body={"preconditions": {"uid": uid}})
+        except (errors.NotFound, errors.Conflict):
+            return

@@ -31,6 +31,8 @@ from patchwright.domain.workloads.view import WorkloadView
 PROPOSED_BY: Final = "patchwright.dev/proposed-by"
 """The label of a rollout that a policy has proposed; its value is the policy's name."""
 IN_A_ROW: Final = failures.IN_A_ROW
+HISTORY_KEPT: Final = 10
+"""So many of the rollouts that a policy has proposed and that went well are kept."""
 # As many entries as `fromAny` has room for.
 REPLACED_KEPT: Final = 32
 # What ended like this may come again; after any other end somebody has to say so.
@@ -75,6 +77,7 @@ class Past:
     change_id: str
     pins: tuple[ImagePin, ...]
     phase: Phase
+    uid: str = ""
     ours: bool = False
     ending: bool = False
     held: bool = False
@@ -170,6 +173,15 @@ def look_ahead(situation: Situation) -> Outlook:
     states = tuple(_state(wish.sight, told[wish.sight.usage.image]) for wish in wishes)
     troubles = tuple(sight.trouble for sight in situation.sights if sight.trouble is not None)
     return Outlook(proposal, states, min(wakes, default=None), troubles)
+
+
+def outlived(past: Sequence[Past]) -> tuple[Past, ...]:
+    """Give the rollouts that the policy has proposed, that went well or gave way, and that are history by now.
+
+    What did not go well stays: it keeps the same from being proposed again.
+    """
+    done = [one for one in past if one.ours and not one.held and one.phase in _MAY_COME_AGAIN]
+    return tuple(sorted(done, key=lambda one: (one.finished_at is None, one.finished_at))[:-HISTORY_KEPT])
 
 
 def not_created(outlook: Outlook, reason: str, why: str) -> Outlook:
