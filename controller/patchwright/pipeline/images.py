@@ -35,7 +35,9 @@ EVERY: Final = timedelta(seconds=30)
 IDLE: Final = timedelta(minutes=5)
 _PARALLEL: Final = 8
 _AGAIN: Final = timedelta(minutes=1)
-_PODS_AGAIN: Final = timedelta(minutes=1)
+# A thousand workloads that are not pinned are a thousand lists of pods.
+_PODS_AGAIN: Final = timedelta(minutes=10)
+_UNKNOWN_AGAIN: Final = timedelta(minutes=1)
 
 
 @dataclass(slots=True)
@@ -53,6 +55,11 @@ class _Kept:
 class _Pods:
     generation: int
     pods: WorkloadPods
+
+    def fresh(self, view: WorkloadView, now: datetime) -> bool:
+        """Tell whether they still say what runs; those that told nothing are asked again sooner."""
+        told = any(digest for pod in self.pods.pods for digest in pod.digests.values())
+        return self.generation == view.generation and now - self.pods.at < (_PODS_AGAIN if told else _UNKNOWN_AGAIN)
 
 
 @dataclass(slots=True)
@@ -144,7 +151,7 @@ class ImageReconciler:
 
     async def _pods(self, view: WorkloadView, mine: _Mine, now: datetime) -> None:
         known = mine.pods.get(view.uid)
-        if known is not None and known.generation == view.generation and now - known.pods.at < _PODS_AGAIN:
+        if known is not None and known.fresh(view, now):
             return
         try:
             mine.pods[view.uid] = _Pods(view.generation, await self._world.workloads.pods(view.ref))
