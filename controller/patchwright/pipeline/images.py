@@ -136,7 +136,7 @@ class ImageReconciler:
 
     async def _usages(self, policy: PatchPolicy, mine: _Mine, now: datetime) -> tuple[Usage, ...]:
         """Give where the images run, with what the pods tell of those that are not pinned."""
-        found = self._world.workloads.selected(policy)
+        found = targets.workloads(self._world, policy)
         unknown = uses.unknown(uses.of(found, policy.followed))
         await asyncio.gather(*(self._pods(view, mine, now) for view in unknown.values()))
         mine.pods = {uid: pods for uid, pods in mine.pods.items() if uid in unknown}

@@ -54,6 +54,13 @@ def selected(world: ports.World, policy: PatchPolicy) -> Sequence[Target]:
     return world.fleet.nodes(policy)
 
 
+def workloads(world: ports.World, policy: PatchPolicy) -> tuple[WorkloadView, ...]:
+    """Give the workloads that a policy selects, whatever the change."""
+    found = [target for target in selected(world, policy) if isinstance(target, WorkloadView)]
+    living = _living(world, found)
+    return tuple(_without_the_dead(view, living) for view in found)
+
+
 def of(world: ports.World, rollout: PatchRollout, policy: PatchPolicy, *, facts: Facts) -> tuple[Target, ...]:
     """Give the targets of a rollout: what its policy selects, and whatever else carries its record."""
     found = selected(world, policy)
@@ -100,13 +107,18 @@ def _living(world: ports.World, views: Sequence[WorkloadView]) -> frozenset[str]
 
 
 def _workload(view: WorkloadView, facts: Facts, living: frozenset[str] | None) -> WorkloadView:
-    """Give a workload with what was seen of its pods, and without the record of a rollout that is no more.
-
-    A record may come back from a ReplicaSet long after its rollout has let go of the workload and was deleted.
-    """
-    if living is not None and view.record is not None and view.record.rollout_uid not in living:
-        view = replace(view, record=None)
+    """Give a workload with what was seen of its pods and images, without the record of a rollout that is no more."""
+    view = _without_the_dead(view, living)
     if facts.kept and view.record is None:
         view = replace(view, kept=facts.kept)
     known = facts.workloads.get(view.uid)
     return view if known is None else replace(view, pods=known)
+
+
+def _without_the_dead(view: WorkloadView, living: frozenset[str] | None) -> WorkloadView:
+    """Give a workload without the record of a rollout that is no more.
+
+    It may come back from a ReplicaSet long after its rollout has let go of the workload and was deleted.
+    """
+    dead = living is not None and view.record is not None and view.record.rollout_uid not in living
+    return replace(view, record=None) if dead else view
