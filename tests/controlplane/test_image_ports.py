@@ -8,6 +8,7 @@ import zlib
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,6 +30,7 @@ from patchwright.domain.images.urgency import Report, Severity, Vulnerability
 from patchwright.domain.model import Key, PatchPolicy
 from patchwright.handlers.wiring import Wire
 from patchwright.sandbox import client, controlplane
+from support.fault_proxy import Fault, FaultProxy
 from support.images import digest
 from support.look_builders import following, inside, learnt, look, pin
 
@@ -181,6 +183,24 @@ async def test_a_proposal_is_created_once_whoever_comes_second(
     assert crds.get(rollouts)["items"] == []
     [owner] = raw["metadata"]["ownerReferences"]
     assert (owner["kind"], owner["uid"], owner["controller"]) == ("PatchPolicy", policy.uid, True)
+
+
+async def test_a_creation_whose_answer_is_lost_is_found_and_not_repeated(
+    sandbox: controlplane.ControlPlane, policy: PatchPolicy, tmp_path: Path
+) -> None:
+    proposal = Proposal("web-1.1.0-x", pin("1.1.0", "1.0.0"))
+    cache = RolloutCache(Wire())
+    async with FaultProxy(sandbox.kubeconfig) as proxy:
+        api = await kube_client.connect(proxy.kubeconfig(tmp_path / "kubeconfig"))
+        port = KubeProposals(api, KubeRollouts(api, cache), cache)
+        proxy.inject(Fault("/patchrollouts$", method="POST", lose_answer=True, times=1))
+        with pytest.raises(errors.ClusterUnavailable):
+            await port.propose(policy, proposal)
+        assert cache.keys() == []
+        with pytest.raises(errors.Conflict):
+            await port.propose(policy, proposal)
+        await api.close()
+    assert cache.keys() == [Key(policy.key.namespace, proposal.name)]
 
 
 # --- what scanners say ----------------------------------------------------------------------------------------------

@@ -98,8 +98,9 @@ class GitHost:
 
 
 @contextlib.contextmanager
-def proxied(proxy: FaultProxy) -> Iterator[FaultProxy]:
-    """Run a proxy that can break requests."""
+def proxied(server: str) -> Iterator[FaultProxy]:
+    """Put a proxy that can break requests in front of a server."""
+    proxy = FaultProxy(server=server)
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
