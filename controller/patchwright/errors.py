@@ -7,6 +7,7 @@ worse, its text. ``reason`` is the PascalCase word for a condition or an event; 
     PatchwrightError
     ├── InvalidInput              one or more faults, each with its field path
     ├── SourceError               Git: cannot fetch, verify or read
+    ├── WriteBackError            Git, or the host of its pull requests: cannot or must not be written
     ├── PolicyError
     │   ├── PolicyUnavailable     OPA is away, slow, or answers with a server error
     │   ├── PolicyUndefined       the answer has no result: a missing package or rule is never "allowed"
@@ -70,6 +71,14 @@ class InvalidInput(PatchwrightError):
 
 class SourceError(PatchwrightError):
     """A Git source cannot be fetched, verified or read; the last good revision stays in force."""
+
+
+class WriteBackError(PatchwrightError):
+    """Nothing was written into Git, because it must not be or because the server does not take it.
+
+    ``reason`` is WriteBackConflict or RollbackConflict (somebody else has changed it), WriteBackRefused (it cannot be
+    edited safely), ImageNotFound, BranchTaken, BranchMoves, PushRefused, or of a pull request PullRequestFailed.
+    """
 
 
 class PolicyError(PatchwrightError):

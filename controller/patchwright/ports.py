@@ -21,6 +21,8 @@ from patchwright.domain.policy import PolicyDecision, PolicyQuestion
 from patchwright.domain.state import RolloutState
 from patchwright.domain.workloads.record import Record as WorkloadRecord
 from patchwright.domain.workloads.view import WorkloadPods, WorkloadView
+from patchwright.domain.writeback.orders import WriteOrder, Written
+from patchwright.domain.writeback.settings import GitTarget
 
 
 class Clock(Protocol):
@@ -221,6 +223,20 @@ class Registries(Protocol):
         """
 
 
+class WriteBacks(Protocol):
+    """Git, written to: never by force, never a second commit for one step, never over somebody else's value."""
+
+    async def write(self, order: WriteOrder, git: GitTarget, *, namespace: str) -> Written:
+        """Bring about what the order says, as ``git`` says and with its Secrets; who repeats it gets what is there.
+
+        Raises:
+            SourceError: the repository cannot be reached or read; the order is to be repeated.
+            WriteBackError: nothing may be written, the server does not take it, or a pull request is not merged yet.
+            InvalidInput: the Secret is none for Git.
+            ClusterError: the Secret cannot be read.
+        """
+
+
 class PolicyEngine(Protocol):
     """OPA."""
 
@@ -293,3 +309,4 @@ class World:
     clock: Clock
     operator_namespace: str
     registries: Registries
+    writes: WriteBacks

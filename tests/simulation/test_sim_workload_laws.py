@@ -147,7 +147,8 @@ def test_l12_putting_images_back_and_forth_is_caught(monkeypatch: Patch) -> None
         return replace(marks.standing(Stage.WORKING, record, message="is put back"), actions=(back,))
 
     def forth(view: Any, record: Any, brief: Any) -> Standing:
-        again = marks.apply(view, brief, images.outdated(brief.rollout.images, view.images), wave=record.wave)
+        found = images.outdated(brief.rollout.images, view.images)
+        again = marks.apply(view, marks.begun(view, brief, found, wave=record.wave), found)
         return replace(marks.standing(Stage.WORKING, record, message="is changed"), actions=(again,))
 
     monkeypatch.setattr(procedure, "_touched", restless)
@@ -163,7 +164,7 @@ def test_a_stateful_set_that_nobody_frees_is_caught(monkeypatch: Patch) -> None:
 
 
 def test_patching_what_has_another_owner_would_be_seen(monkeypatch: Patch) -> None:
-    monkeypatch.setattr(obstacles, "_owned", lambda view: None)
+    monkeypatch.setattr(obstacles, "_owned", lambda view, brief: None)
     shops = (*PLAIN.shops, replace(PLAIN.shops[0], name="owned", owner="Prometheus k8s"))
     result = play(replace(PLAIN, shops=shops))
     assert result.images["pay/owned"] != PLAIN.shops[0].image, "the refusal is what protects it"

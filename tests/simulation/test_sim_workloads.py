@@ -22,6 +22,9 @@ ERRORS = (Fault.AWAY, Fault.LOST, Fault.CONFLICT, Fault.DENIED)
 ENDS = {
     "images": Phase.SUCCEEDED,
     "images that are followed": Phase.SUCCEEDED,
+    "images through Git": Phase.SUCCEEDED,
+    "a canary through Git that crashes": Phase.ROLLED_BACK,
+    "an image through Git that is not pulled in the last wave": Phase.ROLLED_BACK,
     "a canary that crashes": Phase.ROLLED_BACK,
     "an image that is not pulled in the last wave": Phase.ROLLED_BACK,
     "a StatefulSet that is stuck": Phase.ROLLED_BACK,

@@ -32,6 +32,9 @@ FORMS: Final = (
         "must be 'Abort' or 'Force'; got 'abort'; did you mean 'Abort'?",
         server="Unsupported value",
     ),
+    Wrong(P, "spec.write.git.author.name", "<>", "must be a name without <, > and line breaks", server="should match"),
+    Wrong(P, "spec.write.git.author.email", "robot", "must be an e-mail address", server="should match"),
+    Wrong(P, "spec.write.mode", "git", "did you mean 'Git'?", server="Unsupported value"),
     Wrong(P, "spec.drain.force", "yes", "must be true or false; got 'yes'", server="must be of type boolean"),
     Wrong(P, "spec.drain.gracePeriod", "30s", "must be a whole number; got '30s'", server="must be of type integer"),
     Wrong(

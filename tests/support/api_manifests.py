@@ -228,6 +228,22 @@ WORKLOADS: Final[Mapping[str, Manifest]] = {
                 }
             },
             "trigger": "Automatic",
+            "write": {
+                "mode": "Auto",
+                "git": {
+                    "url": "ssh://git@git.example:2222/acme/shop.git",
+                    "ref": {"branch": "main"},
+                    "branch": "patches",
+                    "path": "clusters/prod",
+                    "secretRef": {"name": "git-write"},
+                    "author": {"name": "Patch Robot", "email": "robot@shop.example"},
+                    "pullRequest": {
+                        "provider": "GitLab",
+                        "address": "https://git.example/api/v4",
+                        "secretRef": {"name": "gitlab"},
+                    },
+                },
+            },
         },
     ),
     "PatchRollout": _manifest(
@@ -244,7 +260,7 @@ WORKLOADS: Final[Mapping[str, Manifest]] = {
         },
     ),
 }
-_OF_WORKLOADS: Final = ("spec.target.workloads", "spec.change.images")
+_OF_WORKLOADS: Final = ("spec.target.workloads", "spec.change.images", "spec.write.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ def ssh_key(path: Path, passphrase: str = "") -> SshKey:
 
 @dataclass(frozen=True, slots=True)
 class SshServer:
-    """A running SSH server that offers ``git-upload-pack`` and nothing else."""
+    """A running SSH server that offers ``git-upload-pack`` and ``git-receive-pack`` and nothing else."""
 
     port: int
     host_key: SshKey
@@ -161,16 +161,16 @@ async def _pump(
 
 @contextlib.asynccontextmanager
 async def ssh_git_server(root: Path, *, host_key: SshKey, authorized: SshKey) -> AsyncIterator[SshServer]:
-    """Serve the repositories under ``root`` to one user key, with real upload-pack processes."""
+    """Serve the repositories under ``root`` to one user key, with real processes of Git."""
 
     async def serve(process: asyncssh.SSHServerProcess[bytes]) -> None:
         program, _, quoted = (process.command or "").partition(" ")
-        if program != "git-upload-pack":
+        if program not in ("git-upload-pack", "git-receive-pack"):
             process.exit(1)
             return
         folder = root / quoted.strip("'").lstrip("/")
         child = await asyncio.create_subprocess_exec(
-            "git", "upload-pack", str(folder),
+            "git", program.removeprefix("git-"), str(folder),
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
             env=isolated_env(GIT_PROTOCOL=str(process.env.get("GIT_PROTOCOL", ""))),
         )  # fmt: skip

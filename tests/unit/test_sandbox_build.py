@@ -81,6 +81,7 @@ def test_pins_and_targets_agree() -> None:
         assert gobuild.minimum(module.sources) == (1, 26), pins[:80]
     assert f"k8s.io/kubernetes v{binaries.KUBERNETES}" in (binaries.CONTROL_PLANE.sources / "go.mod").read_text()
     assert f"distribution/v3 v{binaries.REGISTRY_VERSION}" in (binaries.REGISTRY.sources / "go.mod").read_text()
+    assert f"gitea v{binaries.GITEA_VERSION}" in (binaries.GITEA.sources / "go.mod").read_text()
 
 
 def test_programs_of_envtest_are_used_and_the_rest_is_built(tmp_path: Path) -> None:
@@ -112,7 +113,9 @@ def test_nobody_who_did_not_ask_for_it_builds_the_registry(tmp_path: Path) -> No
 
 
 def test_an_unknown_program_is_named() -> None:
-    with pytest.raises(errors.BuildError, match="does not know how to build grafana; it knows: prometheus, registry"):
+    with pytest.raises(
+        errors.BuildError, match="does not know how to build grafana; it knows: prometheus, registry, gitea"
+    ):
         binaries.ensure(["grafana"])
 
 

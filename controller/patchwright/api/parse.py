@@ -56,6 +56,7 @@ def parse_policy(found: Mapping[str, Any]) -> model.PatchPolicy:
         rollback=spec.rollback.domain() if spec.rollback else default.rollback,
         policy=spec.policy.domain() if spec.policy else default.policy,
         suspend=bool(spec.suspend),
+        write=spec.write.domain() if spec.write else default.write,
         deleting=meta.deleting,
         labels=meta.sorted_labels,
     )

@@ -25,6 +25,7 @@ from patchwright.api.scalars import (
     ruled,
 )
 from patchwright.api.selectors import LabelSelector, Toleration
+from patchwright.api.writing import Write
 from patchwright.domain import model
 from patchwright.domain.nodes import spans
 
@@ -357,6 +358,12 @@ class PatchPolicySpec(WireModel):
             lambda spec: spec.trigger != "Automatic" or _follows(spec.target),
             field=".trigger",
         ),
+        Rule(
+            "!has(self.write) || has(self.target.workloads)",
+            "write is for target.workloads only: nodes are not made from Git",
+            lambda spec: spec.write is None or spec.target.workloads is not None,
+            field=".write",
+        ),
     )
     hints: ClassVar[Mapping[str, str]] = {
         "updates": "which updates are looked for is said by target.workloads.images[].policy; for nodes a PatchRollout "
@@ -391,6 +398,9 @@ class PatchPolicySpec(WireModel):
     """What must be healthy, besides the patched nodes themselves, which are always checked. All must hold."""
     rollback: Rollback | None = None
     """What happens to touched targets once the failure threshold is reached."""
+    write: Write | None = None
+    """Where the images of workloads are written; left out, in the cluster, and what Flux or Argo CD applies from Git is
+    left alone."""
     policy: PolicyRef | None = None
     """Which Rego package decides."""
     suspend: Bool | None = None

@@ -185,6 +185,17 @@ class RestoreImages:
 
 
 @dataclass(frozen=True, slots=True)
+class CommitImages:
+    """Change images, or put them back, where Git says them, and write which commit has that.
+
+    Those of one step become one commit; ``record`` says what was, what is wanted, and in which direction it goes.
+    """
+
+    workload: WorkloadRef
+    record: WorkloadRecord
+
+
+@dataclass(frozen=True, slots=True)
 class MarkWorkload:
     """Write a workload's record; nothing else changes."""
 
@@ -261,6 +272,7 @@ Action = (
     | DeleteJobs
     | SetImages
     | RestoreImages
+    | CommitImages
     | MarkWorkload
     | ReleaseWorkload
     | ListWorkloadPods

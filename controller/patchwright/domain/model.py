@@ -6,11 +6,12 @@ trust it. Durations are ``timedelta``, instants are timezone-aware ``datetime``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from patchwright.domain.images.imagepolicy import Followed
+from patchwright.domain.writeback.settings import Write
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -299,6 +300,7 @@ class PatchPolicy:
     rollback: Rollback = Rollback()
     policy: PolicyRef = PolicyRef()
     suspend: bool = False
+    write: Write = field(default=Write())
     deleting: bool = False
     labels: tuple[tuple[str, str], ...] = ()
     requested_at: str = ""

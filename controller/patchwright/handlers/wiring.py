@@ -10,8 +10,10 @@ from functools import partial
 from typing import Any
 
 from patchwright import errors, image_ports, ports, source_ports
+from patchwright.adapters.forge import ForgeClient
 from patchwright.adapters.git.credentials import credentials_from_secret, verification_from_secret
 from patchwright.adapters.git.source import GitSource
+from patchwright.adapters.git.writeback import GitWriteBack
 from patchwright.adapters.health.probes import Probes
 from patchwright.adapters.kube import budgets
 from patchwright.adapters.kube.apply import KubeApplier
@@ -39,11 +41,14 @@ from patchwright.adapters.opa.server import BundleServer
 from patchwright.adapters.registry import RegistryClient
 from patchwright.adapters.registry.addresses import Addresses
 from patchwright.api import parse, rolloutstate, status
+from patchwright.domain.model import Key
 from patchwright.domain.nodes import labels
 from patchwright.domain.policy import PolicyDecision, PolicyQuestion
+from patchwright.domain.sources import Credentials
 from patchwright.domain.sync import Manifest
 from patchwright.drivers import script
 from patchwright.handlers.settings import Settings
+from patchwright.pipeline.git_writes import GitWrites
 from patchwright.pipeline.kept import KeptImages
 
 Take = Callable[[Mapping[str, Any]], None]
@@ -73,6 +78,17 @@ class Git(GitSource):
 
     credentials = staticmethod(credentials_from_secret)
     verification = staticmethod(verification_from_secret)
+
+
+class Secrets:
+    """Secrets for Git, with their spelling; implements ``writeback_ports.GitSecrets``."""
+
+    def __init__(self, repositories: KubeRepositories) -> None:
+        self._repositories = repositories
+
+    async def credentials(self, key: Key, *, name: str) -> Credentials:
+        """Read a Secret."""
+        return credentials_from_secret(await self._repositories.secret(key), name=name)
 
 
 class ManifestFiles:
@@ -223,6 +239,7 @@ async def adapters(
         clock,
         settings.namespace,
     )
+    forge = await stack.enter_async_context(ForgeClient())
     addresses = Addresses(frozenset(settings.plain_http_registries), dict(settings.registry_addresses))
     image_world = image_ports.ImageWorld(
         await stack.enter_async_context(RegistryClient(addresses=addresses, meter=metrics)),
@@ -242,6 +259,7 @@ async def adapters(
         clock,
         settings.namespace,
         KeptImages(image_world),
+        GitWrites(GitWriteBack(settings.git_cache / "writes"), forge, Secrets(repositories)),
     )
     policies = KubePolicies(rollouts, caches.rollouts)
     return Adapters(world, source_world, image_world, policies, fleet, workloads, rollouts)

@@ -16,8 +16,9 @@ from patchwright.domain.nodes import volumes
 from patchwright.domain.nodes.record import Mark, Record
 from patchwright.domain.nodes.view import Attachment, Eviction, EvictionAttempt, NodeView, VolumeList
 from patchwright.domain.snapshot import Batch, Snapshot
+from patchwright.domain.workloads import writing
 from patchwright.domain.workloads.view import WorkloadView
-from patchwright.pipeline import ask, targets, tell
+from patchwright.pipeline import ask, git_hands, targets, tell
 from patchwright.pipeline.facts import Facts, NodeFacts
 from patchwright.pipeline.workload_hands import WorkloadHands
 
@@ -64,10 +65,25 @@ class Executor:
     async def run(self, batches: Sequence[Batch]) -> Report:
         """Carry out every batch; a batch stops at its first failure, the others go on."""
         limit = asyncio.Semaphore(PARALLEL)
+        others, commits = git_hands.parted(batches)
         async with asyncio.TaskGroup() as group:
-            for batch in batches:
+            for batch in others:
                 group.create_task(self._batch(batch, limit))
+        # One after the other: they push to one branch, and would only be in each other's way.
+        for step in writing.together(commits):
+            await self._commit(step)
         return self.report
+
+    async def _commit(self, step: Sequence[actions.CommitImages]) -> None:
+        try:
+            unwritten = await git_hands.GitHands(self.world, self.facts, self.snapshot).commit(step)
+        except errors.PatchwrightError as error:
+            self._later(error.retry_after or git_hands.RETRY)
+            self.report.refused = error.message
+            return
+        self.report.acted = True
+        if unwritten is not None:
+            await self._look_again(unwritten[0])
 
     async def _batch(self, batch: Batch, limit: asyncio.Semaphore) -> None:
         async with limit:
@@ -106,7 +122,10 @@ class Executor:
         seen = targets.one(self.world, snapshot.rollout, snapshot.policy, uid=uid, facts=self.facts)
         if seen is None:
             return ()
-        return engine.carry_on(replace(snapshot, now=self.world.clock.now()), seen)
+        found = engine.carry_on(replace(snapshot, now=self.world.clock.now()), seen)
+        _, commits = git_hands.parted([found])
+        # A commit is for all that begin together: it waits for the next round, which comes at once.
+        return () if commits else found
 
     async def _one(self, action: actions.Action) -> bool:
         if isinstance(action, actions.DeleteJobs) and not self._due(self.facts.jobs_deleted_at):
@@ -128,11 +147,13 @@ class Executor:
         return last is None or self.snapshot.now - last >= DELETE_AGAIN
 
     def _failed(self, error: errors.ClusterError) -> None:
-        wait = error.retry_after or 1.0
-        known = self.report.retry_after
-        self.report.retry_after = wait if known is None else min(known, wait)
+        self._later(error.retry_after or 1.0)
         if isinstance(error, errors.Denied):
             self.report.refused = error.message
+
+    def _later(self, wait: float) -> None:
+        known = self.report.retry_after
+        self.report.retry_after = wait if known is None else min(known, wait)
 
     async def _look_again(self, action: actions.Action) -> None:
         self.report.acted = True
@@ -165,6 +186,8 @@ class Executor:
                 | actions.DeleteBadPod()
             ):
                 await self._workloads.perform(action)
+            case actions.CommitImages():
+                raise AssertionError("commits are made for many workloads at once, in run")
             case actions.AskPolicy():
                 self.facts.answer = await ask.ask(self.world.policy_engine, self.snapshot, action)
                 self.facts.asked = self.facts.answer.at, frozenset(action.targets)

@@ -12,7 +12,9 @@ from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList, Vo
 from patchwright.domain.state import RolloutState, WavePolicy
 from patchwright.domain.targets import Note
 from patchwright.domain.workloads import reversible
+from patchwright.domain.workloads.record import Mark
 from patchwright.domain.workloads.view import Kept, WorkloadPods
+from patchwright.errors import PatchwrightError
 
 
 @dataclass(slots=True)
@@ -40,7 +42,7 @@ class Facts:
     ``in_flight`` is what the last round found at work, ``None`` before the first: status may say so a second later, and
     a node that vanished in that second would not be missed. ``asked`` are the names of the last question to policy, and
     when it was put: status has no room for thousands. ``kept`` is what registries said of images, one question at a
-    time.
+    time. ``writes`` are the steps that could not be written into Git, until when they are not tried again, and why.
     """
 
     observing_since: datetime
@@ -55,6 +57,7 @@ class Facts:
     trouble: str = ""
     jobs_deleted_at: datetime | None = None
     in_flight: tuple[Note, ...] | None = None
+    writes: dict[tuple[str, Mark], tuple[datetime, PatchwrightError]] = field(default_factory=dict)
     kept: dict[str, Kept] = field(default_factory=dict)
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)
 

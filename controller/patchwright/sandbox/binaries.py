@@ -1,8 +1,8 @@
 """The programs of the control plane: from ``KUBEBUILDER_ASSETS``, from the cache, or built once from pinned sources.
 
 The pins are Go modules of ours under ``build/`` (go.mod, go.sum): one for the control plane, and one each for
-Prometheus and the image registry, which need other versions of the same libraries and are built only on request. Their
-digest names the folder in the cache, so a new pin is a new folder and an old one is never mistaken for it.
+Prometheus, the image registry and Gitea, which need other versions of the same libraries and are built only on request.
+Their digest names the folder in the cache, so a new pin is a new folder and an old one is never mistaken for it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from patchwright.sandbox import errors, gobuild, golang, locking, paths, progres
 
 KUBERNETES = "1.37.2"
 REGISTRY_VERSION = "3.1.2"
+GITEA_VERSION = "1.26.0"
 _SOURCES = Path(__file__).parent / "build"
 # A cold build of everything leaves this much in Go's own caches and in ours.
 _NEEDED_BYTES = 9_000_000_000
@@ -27,12 +28,17 @@ _NEEDED_BYTES = 9_000_000_000
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """One Go module of pins: ``targets`` maps the name of a program to the package it is built from."""
+    """One Go module of pins: ``targets`` maps the name of a program to the package it is built from.
+
+    ``share`` are folders of its source that it reads when it runs. ``cgo`` says that it needs a C compiler to build.
+    """
 
     name: str
     targets: Mapping[str, str]
     ldflags: str
     tags: str = ""
+    share: tuple[str, ...] = ()
+    cgo: bool = False
 
     @property
     def sources(self) -> Path:
@@ -74,8 +80,17 @@ REGISTRY = Module(
     targets={"registry": "github.com/distribution/distribution/v3/cmd/registry"},
     ldflags=f"-s -w -X github.com/distribution/distribution/v3/version.version=v{REGISTRY_VERSION}",
 )
-MODULES = (CONTROL_PLANE, PROMETHEUS, REGISTRY)
-_OPTIONAL = (PROMETHEUS, REGISTRY)
+GITEA = Module(
+    name="gitea",
+    targets={"gitea": "code.gitea.io/gitea"},
+    ldflags=f"-s -w -X main.Version={GITEA_VERSION}",
+    # The only database that is no program of its own; it is written in C.
+    tags="sqlite sqlite_unlock_notify",
+    cgo=True,
+    share=("options", "public", "templates"),
+)
+MODULES = (CONTROL_PLANE, PROMETHEUS, REGISTRY, GITEA)
+_OPTIONAL = (PROMETHEUS, REGISTRY, GITEA)
 # What Kubernetes' envtest archives hold; other names in that folder are not taken.
 _ENVTEST = frozenset({"etcd", "kube-apiserver", "kubectl"})
 
@@ -89,8 +104,8 @@ def ensure(
 ) -> dict[str, Path]:
     """Give the path of every program of the control plane and of ``extra`` ones, built if need be.
 
-    Extra are ``prometheus`` and ``registry``; without ``control_plane`` they are all that is looked for. Raises
-    BuildError when a program is unknown or cannot be built. Takes minutes the first time, so pass ``show``.
+    Extra are ``prometheus``, ``registry`` and ``gitea``; without ``control_plane`` they are all that is looked for.
+    Raises BuildError when a program is unknown or cannot be built. Takes minutes the first time, so pass ``show``.
     """
     show = show or progress.Quiet()
     found: dict[str, Path] = {}
@@ -116,12 +131,19 @@ def digest(module: Module) -> str:
         sha.update((module.sources / name).read_bytes())
     for part in (module.ldflags, module.tags, *gobuild.FLAGS, platform.system(), platform.machine()):
         sha.update(b"\0" + part.encode())
+    if module.cgo:
+        sha.update(b"\0cgo")
     return f"{module.name}-{sha.hexdigest()[:16]}"
 
 
 def directory(module: Module, env: Mapping[str, str] = os.environ) -> Path:
     """Give the folder in the cache that holds a module's programs."""
     return paths.cache_root(env) / digest(module) / "bin"
+
+
+def share(module: Module, env: Mapping[str, str] = os.environ) -> Path:
+    """Give the folder in the cache that holds what a module's programs read when they run."""
+    return directory(module, env).parent / "share"
 
 
 def _wanted(extra: Sequence[str], *, control_plane: bool = True) -> list[tuple[Module, list[str]]]:
@@ -175,8 +197,12 @@ def _install(module: Module, names: Sequence[str], *, go: Path, target: Path, sh
         shutil.rmtree(stale, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix="build-") as fresh:
         packages = [module.targets[name] for name in names]
-        job = gobuild.Job(go, module.sources, packages=packages, ldflags=module.ldflags, tags=module.tags)
+        job = gobuild.Job(
+            go, module.sources, packages=packages, ldflags=module.ldflags, tags=module.tags, cgo=module.cgo
+        )
         gobuild.run(job, Path(fresh), show)
+        for folder in module.share:
+            gobuild.copy(job, folder, target.parent / "share" / folder)
         for name in names:
             # A program appears whole or not at all, whoever looks.
             (Path(fresh) / gobuild.output_name(module.targets[name])).rename(target / name)

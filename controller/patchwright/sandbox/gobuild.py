@@ -1,7 +1,8 @@
 """One ``go build`` of several programs, so that what they share is compiled once, with its progress shown.
 
 Environment: ``GOTOOLCHAIN=local`` and ``-mod=readonly`` keep the pins what they are; ``CGO_ENABLED=0`` because a fresh
-machine has no C compiler, and because the result must not depend on whether it has one. Where modules come from
+machine has no C compiler, and because the result must not depend on whether it has one (what cannot do without says so
+by ``cgo``). Where modules come from
 (``GOPROXY``, ``GONOSUMDB``…) is the user's business and is left as it is.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import queue
 import re
+import shutil
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
@@ -19,7 +21,7 @@ from pathlib import Path
 from patchwright.sandbox import errors, progress
 
 FLAGS = ("-trimpath", "-buildvcs=false")
-_ENV = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off", "CGO_ENABLED": "0"}
+_ENV = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
 _MAJOR_SUFFIX = re.compile(r"v\d+")
 _NETWORK = re.compile(r"dial tcp|no such host|i/o timeout|connection refused|TLS handshake|proxyconnect|unreachable")
 
@@ -33,6 +35,12 @@ class Job:
     packages: Sequence[str]
     ldflags: str
     tags: str = ""
+    cgo: bool = False
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Give the environment of every go subcommand."""
+        return {**os.environ, **_ENV, "CGO_ENABLED": "1" if self.cgo else "0"}
 
     def command(self, *verb: str) -> list[str]:
         """Give the command line of a go subcommand over the packages."""
@@ -63,6 +71,22 @@ def run(job: Job, output: Path, show: progress.Progress) -> None:
     _follow(job, [*job.command("build", "-v"), "-o", f"{output}/", *job.packages], show)
 
 
+def copy(job: Job, folder: str, target: Path) -> None:
+    """Copy a folder of the module that the first package comes from; its own files are read-only, and may be swept."""
+    command = [str(job.go), "list", "-m", "-f", "{{.Dir}}", job.packages[0]]
+    done = subprocess.run(  # noqa: S603 - our own go, fixed flags
+        command, cwd=job.module, env=job.environment, capture_output=True, text=True, check=False
+    )
+    if done.returncode:
+        raise errors.BuildError(_explain(done.stderr.splitlines()))
+    source = Path(done.stdout.strip()) / folder
+    for path in source.rglob("*"):
+        if path.is_file():
+            copied = target / path.relative_to(source)
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, copied)
+
+
 def _stale(job: Job, show: progress.Progress) -> int:
     """Count the packages that have to be compiled; modules are downloaded on the way."""
     template = "{{if .Stale}}stale {{.ImportPath}}{{end}}"
@@ -75,7 +99,7 @@ def _follow(job: Job, command: Sequence[str], show: progress.Progress) -> list[s
     with subprocess.Popen(  # noqa: S603 - our own go, fixed flags
         command,
         cwd=job.module,
-        env={**os.environ, **_ENV},
+        env=job.environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

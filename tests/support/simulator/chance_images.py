@@ -13,7 +13,19 @@ from support.simulator.chance import ABORT, LIMIT, QUIET, TIDY
 from support.simulator.cluster import Cluster, Scenario
 from support.simulator.deployments import Deployed, Life
 from support.simulator.people import People
-from support.simulator.shops import CHANGE, CRASHES, FOLLOWING, IMAGES, NOT_PULLED, OLD, PINNED, TAGGED, unless
+from support.simulator.shops import (
+    CHANGE,
+    CRASHES,
+    FLUX,
+    FOLLOWING,
+    IMAGES,
+    NOT_PULLED,
+    OLD,
+    PINNED,
+    TAGGED,
+    THROUGH_GIT,
+    unless,
+)
 
 Acts = list[tuple[float, Callable[[], None]]]
 KINDS = ("Deployment", "Deployment", "Deployment", "StatefulSet", "CronJob")
@@ -28,9 +40,15 @@ def scenario(seed: int) -> Scenario:
     special = {
         f"{each.namespace}/{each.name}": random.choice(FATES) for each in shops if random.random() < 0.15
     }  # fmt: skip
+    policy = replace(IMAGES, strategy=_strategy(random), rollback=_rollback(random))
+    # Dice of its own, so that what was drawn before it came stays as it was.
+    dice = Random(f"git {seed}")
+    if dice.random() < 0.3:
+        policy = replace(policy, write=THROUGH_GIT.write)
+        shops = tuple(replace(each, gitops=FLUX if dice.random() < 0.7 else each.gitops) for each in shops)
     found = Scenario(
         nodes=1,
-        policy=replace(IMAGES, strategy=_strategy(random), rollback=_rollback(random)),
+        policy=policy,
         change=CHANGE,
         shops=shops,
         fate=unless(special),

@@ -18,6 +18,7 @@ from patchwright.domain.state import TERMINAL, RolloutState
 from support.simulator import cache, laws, loop, outside, process
 from support.simulator.calls import Fault, Wire
 from support.simulator.deployments import Deployed, Deployments, Fate, well
+from support.simulator.gitops import Repository
 from support.simulator.hardware import Hardware, Script, smooth
 from support.simulator.laws.violation import Violation
 from support.simulator.process import Process
@@ -93,6 +94,7 @@ class Cluster:
         self.hardware = Hardware(self.server, scenario.script, self.version_of, deadline)
         self.workloads = Workloads(self.server, scenario.apps, Random(self.random.random()), overload=scenario.overload)
         self.deployments = Deployments(self.server, scenario.fate)
+        self.repository = Repository(self.server)
         self.opa = outside.Opa(scenario.verdict, trouble=scenario.trouble)
         self.prober = outside.Prober(self._look, scenario.away)
         self.journal = outside.Journal()
@@ -124,6 +126,7 @@ class Cluster:
         self.workloads.settle()
         for each in self.scenario.shops:
             self.deployments.create(each)
+        self.repository.fill()
         self.server.create(PEOPLE, Policy(self.scenario.policy))
         self.ask_for("kernel-1", self.scenario.change)
         self.server.listen(self._watch)

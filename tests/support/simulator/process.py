@@ -16,6 +16,7 @@ from patchwright.pipeline.reconcile import Reconciler, retry_of
 from support.simulator.cache import Cache
 from support.simulator.calls import Wire
 from support.simulator.fleet import Fleet
+from support.simulator.gitops import Pushing
 from support.simulator.outside import Clock, Registries
 from support.simulator.rollouts import Rollouts
 from support.simulator.server import Change
@@ -63,6 +64,7 @@ class Process:
             Clock(),
             NAMESPACE,
             Registries(wire, cluster.scenario.gone, cluster.scenario.silent),
+            Pushing(cluster.repository, wire),
         )
         self.reconciler = Reconciler(self.world)
         self.rounds = 0

@@ -17,6 +17,7 @@ from patchwright.domain.model import (
     Wave,
     WorkloadTarget,
 )
+from patchwright.domain.writeback.settings import GitTarget, Write
 from support.simulator.cluster import POLICY, Scenario
 from support.simulator.deployments import Deployed, Fate, Life
 
@@ -60,9 +61,18 @@ STATEFUL = tuple(replace(each, kind="StatefulSet") for each in deployed(4))
 STUCK_SETS = replace(PLAIN, shops=STATEFUL, fate=unless({"pay/web-3": CRASHES}))
 FOLLOWED = replace(PLAIN, policy=FOLLOWED_IMAGES)
 GONE = replace(FOLLOWED, gone=frozenset({OLD}))
+FLUX = "Flux Kustomization flux-system/shop"
+FROM_GIT = tuple(replace(each, gitops=FLUX) for each in deployed(6))
+THROUGH_GIT = replace(IMAGES, write=Write(git=GitTarget("https://git.example/acme/shop")))
+GIT = Scenario(nodes=2, policy=THROUGH_GIT, change=CHANGE, shops=FROM_GIT)
+GIT_FAILED_CANARY = replace(GIT, fate=unless({"pay/web-1": CRASHES}))
+GIT_SECOND_WAVE = replace(GIT, fate=unless({"pay/web-5": NOT_PULLED}))
 STORIES = {
     "images": PLAIN,
     "images that are followed": FOLLOWED,
+    "images through Git": GIT,
+    "a canary through Git that crashes": GIT_FAILED_CANARY,
+    "an image through Git that is not pulled in the last wave": GIT_SECOND_WAVE,
     "a canary that crashes": FAILED_CANARY,
     "an image that is not pulled in the last wave": SECOND_WAVE,
     "a StatefulSet that is stuck": STUCK_SETS,

@@ -14,3 +14,4 @@ from patchwright.adapters.git.credentials import credentials_from_secret as cred
 from patchwright.adapters.git.credentials import verification_from_secret as verification_from_secret
 from patchwright.adapters.git.source import GitSource as GitSource
 from patchwright.adapters.git.validation import validate_request as validate_request
+from patchwright.adapters.git.writeback import GitWriteBack as GitWriteBack

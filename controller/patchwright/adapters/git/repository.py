@@ -129,9 +129,19 @@ class Repository:
         out = await self.git("read the files", "cat-file", "--batch", stdin=stdin, max_stdout=total + 100 * len(unique))
         return dict(_batch(out))
 
-    async def succeeds(self, *argv: str, config: Sequence[tuple[str, str]] = (), env: Mapping[str, str]) -> Completed:
-        """Run a local Git command whose return code is its answer."""
-        return await self._run(*argv, config=config, more_env=env)
+    async def succeeds(
+        self,
+        *argv: str,
+        config: Sequence[tuple[str, str]] = (),
+        env: Mapping[str, str] = MappingProxyType({}),
+        network: bool = False,
+    ) -> Completed:
+        """Run a Git command whose return code is its answer."""
+        return await self._run(*argv, config=config, more_env=env, network=network)
+
+    async def deepen(self, name: str, option: str) -> bool:
+        """Fetch a commit once more with as much of its history as ``option`` says; tell whether the server gave it."""
+        return await self._try_fetch(name, option)
 
     async def collect(self) -> None:
         """Clean the cache: each fetch adds a pack, and a shallow fetch leaves the old commit unreachable."""
@@ -157,10 +167,16 @@ class Repository:
         return (await self._run(*argv, network=True)).returncode == 0
 
     async def git(
-        self, doing: str, *argv: str, network: bool = False, stdin: bytes = b"", max_stdout: int = 1024 * 1024
+        self,
+        doing: str,
+        *argv: str,
+        network: bool = False,
+        stdin: bytes = b"",
+        max_stdout: int = 1024 * 1024,
+        env: Mapping[str, str] = MappingProxyType({}),
     ) -> bytes:
         """Run Git and give its output, or raise SourceError; ``doing`` completes "cannot …"."""
-        done = await self._run(*argv, network=network, stdin=stdin, max_stdout=max_stdout)
+        done = await self._run(*argv, network=network, stdin=stdin, max_stdout=max_stdout, more_env=env)
         if done.truncated:
             raise failure(
                 self.request.url, f"{doing}: the answer is larger than {max_stdout} bytes",

@@ -7,26 +7,18 @@ reads. Repositories are shared by (URL, credentials), so 250 tenants on one repo
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import hashlib
-import os
-import secrets
-import shutil
-import weakref
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from patchwright.adapters.git import tree
+from patchwright.adapters.git.caches import Caches
 from patchwright.adapters.git.commits import Commit
-from patchwright.adapters.git.failures import TRANSIENT, failure
 from patchwright.adapters.git.refs import Resolved, resolve
 from patchwright.adapters.git.repository import Repository
-from patchwright.adapters.git.session import open_session
 from patchwright.adapters.git.signatures import Verifier
-from patchwright.adapters.git.validation import validate_request
 from patchwright.domain.sources import MIB, GitReference, SourceRequest, SourceSnapshot, commit_of, revision_of
 
 REMEMBERED_BYTES = 16 * MIB
@@ -48,15 +40,7 @@ class GitSource:
 
     def __init__(self, cache: Path, *, environment: Mapping[str, str] | None = None, parallel: int = 4) -> None:
         """Take the cache folder (made 0700) and the variables Git may see besides ours (PATH, proxies)."""
-        self._cache = cache
-        self._scratch = cache / "sessions"
-        shutil.rmtree(self._scratch, ignore_errors=True)  # what a killed operator left: private keys
-        for folder in (cache, self._scratch):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._salt = _salt(cache / "salt")
-        self._base = {"PATH": os.environ.get("PATH", os.defpath), **(environment or {})}
-        self._slots = asyncio.Semaphore(parallel)
-        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        self._caches = Caches(cache, environment=environment, parallel=parallel)
         self._remembered: OrderedDict[object, _Read] = OrderedDict()
 
     async def fetch(self, request: SourceRequest) -> SourceSnapshot:
@@ -66,7 +50,7 @@ class GitSource:
         RefNotFound, VerificationError, BuildFailed (a file is refused), GitOperationFailed. Nothing is half done:
         on any error the caller keeps what it had.
         """
-        async with self._open(request) as repository:
+        async with self._caches.open(request) as repository:
             return await self._fetch(repository)
 
     async def cached(self, request: SourceRequest, revision: str) -> SourceSnapshot:
@@ -76,28 +60,10 @@ class GitSource:
         """
         commit = commit_of(revision)
         label = revision.removesuffix(f"sha1:{commit}").removesuffix("@")
-        async with self._open(replace(request, ref=GitReference(commit=commit))) as repository:
+        async with self._caches.open(replace(request, ref=GitReference(commit=commit))) as repository:
             wanted = label if label.startswith("refs/") else f"refs/tags/{label}"
             resolved = Resolved(wanted, label, commit, repository.tag_of(commit))
             return (await self._read(repository, await repository.commit(commit), resolved)).snapshot
-
-    @contextlib.asynccontextmanager
-    async def _open(self, request: SourceRequest) -> AsyncIterator[Repository]:
-        request = validate_request(request)
-        key = self._key(request)
-        lock = self._locks.setdefault(key, asyncio.Lock())
-        async with lock, self._slots:
-            with open_session(request, self._scratch, base=self._base) as session:
-                try:
-                    async with asyncio.timeout(request.timeout.total_seconds()):
-                        repository = Repository(self._cache / f"{key}.git", session, request)
-                        await repository.prepare()
-                        yield repository
-                except TimeoutError:
-                    raise failure(
-                        request.url, f"finish within {request.timeout.total_seconds():g} s", retry_after=TRANSIENT,
-                        next_action="it is tried again; check the server, or raise spec.timeout",
-                    ) from None  # fmt: skip
 
     async def _fetch(self, repository: Repository) -> SourceSnapshot:
         request = repository.request
@@ -156,16 +122,7 @@ class GitSource:
 
     def _memory_key(self, request: SourceRequest, resolved: Resolved) -> object:
         asked = (request.path, request.rego_path, request.ignore, request.limits, request.verify)
-        return self._key(request), resolved, asked
-
-    def _key(self, request: SourceRequest) -> str:
-        """Name the cache folder; salted, so that a folder's name is no way to guess a password."""
-        c = request.credentials
-        parts = (request.url, c.username, c.password, c.bearer_token, c.passphrase)
-        keyed = hashlib.blake2b(key=self._salt, digest_size=16)
-        for part in (*(p.encode() for p in parts), c.identity, c.known_hosts, c.ca_file):
-            keyed.update(len(part).to_bytes(8, "big") + part)
-        return keyed.hexdigest()
+        return self._caches.key(request), resolved, asked
 
 
 async def _files(repository: Repository, commit: Commit) -> tuple[dict[str, bytes], dict[str, bytes]]:
@@ -190,10 +147,3 @@ def _digest(manifests: Mapping[str, bytes], rego: Mapping[str, bytes]) -> str:
             for part in (kind, path.encode(), files[path]):
                 digest.update(len(part).to_bytes(8, "big") + part)
     return f"sha256:{digest.hexdigest()}"
-
-
-def _salt(path: Path) -> bytes:
-    if not path.exists():
-        path.touch(mode=0o600)
-        path.write_bytes(secrets.token_bytes(32))
-    return path.read_bytes()

@@ -35,10 +35,15 @@ def standing(
     )
 
 
-def apply(view: WorkloadView, brief: Brief, changes: Sequence[tuple[ImageField, ImagePin]], *, wave: int) -> SetImages:
+def apply(view: WorkloadView, record: Record, changes: Sequence[tuple[ImageField, ImagePin]]) -> SetImages:
     """Change the images, and write what they were and what ran."""
+    return SetImages(view.ref, record, tuple(field.edit(view.kind, pin.wanted) for field, pin in changes))
+
+
+def begun(view: WorkloadView, brief: Brief, changes: Sequence[tuple[ImageField, ImagePin]], *, wave: int) -> Record:
+    """Give the record of a workload whose images are changed: what they were and what ran."""
     rollout = brief.rollout
-    record = Record(
+    return Record(
         rollout=str(rollout.key),
         rollout_uid=rollout.uid,
         change_id=rollout.change_id,
@@ -51,7 +56,6 @@ def apply(view: WorkloadView, brief: Brief, changes: Sequence[tuple[ImageField, 
             for field, pin in changes
         ),
     )
-    return SetImages(view.ref, record, tuple(field.edit(view.kind, pin.wanted) for field, pin in changes))
 
 
 def running(view: WorkloadView, field: ImageField) -> str:

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from patchwright.domain.model import WorkloadTarget
 from patchwright.domain.targets import Brief
-from patchwright.domain.workloads import health, images, marks, reversible
+from patchwright.domain.workloads import health, images, marks, reversible, writing
 from patchwright.domain.workloads.view import WorkloadView
 
 # What was seen of its pods this long ago says nothing any more about which digests they run.
@@ -25,7 +25,7 @@ class Obstacle:
 
 def find(view: WorkloadView, brief: Brief) -> Obstacle | None:
     """Say why it cannot be started now; who is at work on it comes before what it looks like."""
-    return _record(view) or _kept_out(view) or _owned(view) or _strategy(view, brief) or _condition(view, brief)
+    return _record(view) or _kept_out(view) or _owned(view, brief) or _strategy(view, brief) or _condition(view, brief)
 
 
 def _record(view: WorkloadView) -> Obstacle | None:
@@ -50,11 +50,11 @@ def _kept_out(view: WorkloadView) -> Obstacle | None:
     return None
 
 
-def _owned(view: WorkloadView) -> Obstacle | None:
+def _owned(view: WorkloadView, brief: Brief) -> Obstacle | None:
     if view.owner:
         text = f"{view.owner} controls it and would undo the change; change the image there"
         return Obstacle("Owned", text, for_good=True)
-    if view.gitops:
+    if view.gitops and not writing.into_git(view, brief.policy):
         text = f"{view.gitops} applies it from Git and would undo the change; change the image in Git"
         return Obstacle("OwnershipConflict", text, for_good=True)
     return None

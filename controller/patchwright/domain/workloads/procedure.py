@@ -14,7 +14,7 @@ from typing import assert_never
 from patchwright.domain.actions import Action, CheckImages, ListWorkloadPods, ReleaseWorkload
 from patchwright.domain.model import WorkloadTarget
 from patchwright.domain.targets import Brief, Stage, Standing
-from patchwright.domain.workloads import images, marks, obstacles, reversible, rolling
+from patchwright.domain.workloads import images, marks, obstacles, reversible, rolling, writing
 from patchwright.domain.workloads.record import Mark, Record
 from patchwright.domain.workloads.view import WorkloadView
 
@@ -47,13 +47,18 @@ class WorkloadKind:
             return (ListWorkloadPods(target.ref),)
         if unasked := reversible.unasked(target, brief):
             return (CheckImages(target.ref, unasked),)
-        return (marks.apply(target, brief, changes, wave=wave),)
+        record = marks.begun(target, brief, changes, wave=wave)
+        if writing.into_git(target, brief.policy):
+            return (writing.claim(target, brief, record),)
+        return (marks.apply(target, record, changes),)
 
     def put_back(self, target: WorkloadView, brief: Brief, *, why: str) -> Sequence[Action]:
         """Put back exactly the images that we changed, if they are still ours (L4)."""
         record = target.record
         if record is None:
             return ()
+        if record.step and brief.policy.rollback.enabled:
+            return (writing.put_back(target, record, brief, why=why),)
         if conflict := rolling.taken_by_others(target, record):
             text = f"to be put back, but {conflict}; check it, then remove its annotation patchwright.dev/state"
             return (marks.quarantine(target, record, brief, reason="RollbackConflict", message=text),)

@@ -52,6 +52,8 @@ class Record:
     ``revision`` is the one of our template, once it was seen: pods of it that never become Ready are in the way of a
     StatefulSet's rollback. ``held`` says that a person has paused it in the middle, so that no deadline counts.
     ``taken`` says that somebody else changed its images, so that what follows says nothing about ours.
+    ``step`` names the commit by which a workload is changed that is made from Git, empty for one that is changed in the
+    cluster; ``commit`` is that commit and ``undo`` the one that takes it back, each empty until it is in Git.
     """
 
     rollout: str
@@ -68,6 +70,9 @@ class Record:
     failed: bool = False
     held: bool = False
     taken: bool = False
+    step: str = ""
+    commit: str = ""
+    undo: str = ""
 
 
 def encode(record: Record) -> str:
@@ -87,7 +92,7 @@ def encode(record: Record) -> str:
     return annotation.write(body)
 
 
-_TEXTS = ("revision", "reason", "message")
+_TEXTS = ("revision", "reason", "message", "step", "commit", "undo")
 _FLAGS = ("failed", "held", "taken")
 
 
@@ -121,6 +126,9 @@ def _record(body: annotation.Body) -> Record:
         failed=body.get("failed") is True,
         held=body.get("held") is True,
         taken=body.get("taken") is True,
+        step=str(body.get("step", "")),
+        commit=str(body.get("commit", "")),
+        undo=str(body.get("undo", "")),
     )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from patchwright.domain.actions import Action, DeleteBadPod, ListWorkloadPods, MarkWorkload
 from patchwright.domain.targets import Brief, Stage, Standing
-from patchwright.domain.workloads import health, images, marks
+from patchwright.domain.workloads import health, images, marks, writing
 from patchwright.domain.workloads.record import ImageRecord, Mark, Record
 from patchwright.domain.workloads.view import WorkloadPods, WorkloadView
 
@@ -29,6 +29,9 @@ def fresh(view: WorkloadView, brief: Brief) -> bool:
 
 def forward(view: WorkloadView, record: Record, brief: Brief) -> Standing:
     """Wait until every pod runs the new images and is available, or something says that they never will."""
+
+    if record.step and (waiting := writing.forward(view, record, brief)):
+        return waiting
 
     def fails(reason: str, message: str) -> MarkWorkload:
         return marks.fail(view, record, brief, reason=reason, message=message)
@@ -55,6 +58,8 @@ def forward(view: WorkloadView, record: Record, brief: Brief) -> Standing:
 
 def back(view: WorkloadView, record: Record, brief: Brief) -> Standing:
     """Wait until every pod runs the old images again; a StatefulSet's broken pods are taken out of its way."""
+    if record.step and (waiting := writing.back(view, record, brief)):
+        return waiting
 
     def fails(reason: str, message: str) -> MarkWorkload:
         text = f"its rollback failed: {message}"
