@@ -25,8 +25,8 @@ $(STAMP): pyproject.toml constraints.txt controller/patchwright/__init__.py
 
 setup: $(STAMP) ## create the virtual environment
 
-programs: setup ## build etcd, Kubernetes, OPA, kwok, Prometheus and a registry, once: minutes the first time, nothing after that
-	$(BIN)/patchwright sandbox build --with prometheus --with registry >/dev/null
+programs: setup ## build etcd, Kubernetes, OPA, kwok, Prometheus, a registry and cosign, once: minutes the first time, nothing after that
+	$(BIN)/patchwright sandbox build --with prometheus --with registry --with cosign >/dev/null
 
 lint: setup ## ruff, mypy --strict and the layer contracts
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ worse, its text. ``reason`` is the PascalCase word for a condition or an event; 
     │   ├── PolicyUnavailable     OPA is away, slow, or answers with a server error
     │   ├── PolicyUndefined       the answer has no result: a missing package or rule is never "allowed"
     │   ├── PolicyRevisionMismatch  OPA holds another commit's policy than the one that was pinned
+    │   ├── SignaturesUnknown     nobody can say who signed an image, which policy is to be told
     │   ├── PolicyEvaluationError the policy itself failed (builtin error, conflict)
     │   └── PolicyBadResult       the policy answered with a shape that is not ours
     ├── HealthProbeError          a check could not be made; it counts as unhealthy
@@ -104,6 +105,13 @@ class PolicyRevisionMismatch(PolicyError):
 
     def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
         super().__init__(message, reason="RevisionMismatch", retry_after=retry_after)
+
+
+class SignaturesUnknown(PolicyError):
+    """What policy is to be told of an image's signatures is not known; no ``failurePolicy`` passes over that."""
+
+    def __init__(self, message: str, *, retry_after: float | None = 30.0) -> None:
+        super().__init__(message, reason="SignaturesUnknown", retry_after=retry_after)
 
 
 class PolicyEvaluationError(PolicyError):

@@ -12,6 +12,7 @@ from patchwright.domain.images.keyring import Keyring
 from patchwright.domain.images.knowledge import Knowledge
 from patchwright.domain.images.proposals import Proposal
 from patchwright.domain.images.reference import Reference
+from patchwright.domain.images.trust import Attached, Evidence, Material
 from patchwright.domain.images.urgency import Report
 from patchwright.domain.model import Key, PatchPolicy
 
@@ -40,6 +41,23 @@ class Images(Protocol):
 
     async def created(self, image: Reference, keyring: Keyring) -> datetime | None:
         """Give when its publisher says it was built: to be told, never to be decided by."""
+
+    async def attached(self, image: Reference, keyring: Keyring) -> Attached:
+        """Give the signatures and attestations that are attached to a digest, as they are: nobody has verified them."""
+
+
+class Verifier(Protocol):
+    """Who verifies what is attached to images. It asks no network."""
+
+    async def verify(self, digest: str, attached: Attached, material: Material) -> Evidence:
+        """Give who vouches for a digest; raises ``InvalidInput`` when a key or the trusted root is none."""
+
+
+class Secrets(Protocol):
+    """The Secrets that policies name."""
+
+    async def secret(self, key: Key) -> Mapping[str, bytes]:
+        """Read a Secret's data; raises ``NotFound`` and any other ``ClusterError``."""
 
 
 class RegistryMeter(Protocol):
@@ -78,13 +96,6 @@ class ScanMemories(Protocol):
             Conflict: somebody else wrote first.
             ClusterError: it could not be written.
         """
-
-
-class Secrets(Protocol):
-    """Pull secrets."""
-
-    async def secret(self, key: Key) -> Mapping[str, bytes]:
-        """Read a Secret's data; raises ``NotFound`` and any other ``ClusterError``."""
 
 
 class Reports(Protocol):

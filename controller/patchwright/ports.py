@@ -13,8 +13,9 @@ from typing import Protocol
 
 from patchwright.domain.actions import ImageEdit, JobStep, NodeRef, PodRef, WorkloadRef
 from patchwright.domain.health import Measurement
+from patchwright.domain.images.trust import Trust
 from patchwright.domain.memory import FailedChange, PolicyState
-from patchwright.domain.model import HealthCheck, Key, PatchPolicy, PatchRollout
+from patchwright.domain.model import HealthCheck, ImagePin, Key, PatchPolicy, PatchRollout
 from patchwright.domain.nodes.record import Record
 from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList, Remains, VolumeList
 from patchwright.domain.policy import PolicyDecision, PolicyQuestion
@@ -251,6 +252,17 @@ class PolicyEngine(Protocol):
         """
 
 
+class ImageTrust(Protocol):
+    """Who vouches for images."""
+
+    async def facts(self, policy: PatchPolicy, pin: ImagePin) -> Trust:
+        """Give the facts about one image, by those whom the policy trusts; nothing is asked where it trusts nobody.
+
+        Raises:
+            SignaturesUnknown: they are not known.
+        """
+
+
 class HealthProber(Protocol):
     """Whatever the health checks look at."""
 
@@ -310,3 +322,4 @@ class World:
     operator_namespace: str
     registries: Registries
     writes: WriteBacks
+    trust: ImageTrust

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
+from patchwright.domain.model import FailurePolicy, PolicyRef
 from patchwright.domain.state import Phase
 from patchwright.domain.workloads.record import Mark, encode
 from support import image_builders
@@ -129,3 +131,27 @@ def test_a_workload_that_is_deleted_midway_is_named() -> None:
     assert result.state.phase is Phase.ROLLED_BACK
     assert result.state.message.startswith("canary Deployment pay/web-1 failed: Deployment pay/web-1 vanished")
     assert not result.violations, told(result)
+
+
+@pytest.mark.parametrize("failure_policy", FailurePolicy)
+def test_nothing_starts_while_nobody_can_say_who_signed_and_all_does_once_somebody_can(
+    failure_policy: FailurePolicy,
+) -> None:
+    asked = itertools.count()
+    policy = replace(shops.VERIFIED, policy=PolicyRef(failure_policy=failure_policy))
+
+    result = play(replace(shops.PLAIN, policy=policy, unsaid=lambda: next(asked) < 20))
+
+    assert result.state.phase is Phase.SUCCEEDED, result.state.message
+    assert not result.violations, told(result)
+    assert next(asked) > 20
+
+
+def test_what_failed_is_put_back_though_nobody_can_say_any_more_who_signed() -> None:
+    asked = itertools.count()
+
+    result = play(replace(shops.FAILED_CANARY, policy=shops.VERIFIED, unsaid=lambda: next(asked) >= 2))
+
+    assert result.state.phase is Phase.ROLLED_BACK, result.state.message
+    assert not result.violations, told(result)
+    assert set(result.images.values()) == {PINNED, TAGGED}

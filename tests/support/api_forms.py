@@ -10,6 +10,8 @@ _TEXT = "must be a text"
 _UNKNOWN = "unknown field"
 _SECRET: Final = "spec.target.workloads.images[0].secretRef"
 _FROM_ANY: Final = "spec.change.images[2].fromAny"
+_VERIFY = "spec.target.workloads.verify"
+_IDENTITY = f"{_VERIFY}.matchOIDCIdentity[0]"
 
 # What the schema itself says on the server, and we in our words.
 FORMS: Final = (
@@ -177,6 +179,20 @@ FORMS: Final = (
     Wrong(P, "spec.target.workloads.kinds[0]", "Job", "must be", server="Unsupported value"),
     Wrong(P, "spec.target.workloads.kinds[1]", "Deployment", "is already taken", server="Duplicate value"),
     Wrong(P, "spec.target.workloads.allowRecreate", "yes", "must be true or false", server="must be of type boolean"),
+    Wrong(P, f"{_VERIFY}.provider", "notation", "must be 'cosign'", server="Unsupported value"),
+    Wrong(P, f"{_VERIFY}.secretRef", {}, "is required", f"{_VERIFY}.secretRef.name", server="Required value"),
+    Wrong(P, f"{_VERIFY}.secretRef.name", "Keys", "must be", server="should match"),
+    Wrong(
+        P,
+        _VERIFY,
+        {"matchOIDCIdentity": []},
+        "at least 1",
+        f"{_VERIFY}.matchOIDCIdentity",
+        server="should have at least 1 items",
+    ),
+    Wrong(P, f"{_IDENTITY}.issuer", GONE, "is required", server="Required value"),
+    Wrong(P, f"{_IDENTITY}.subject", "", "must not be empty", server="at least 1"),
+    Wrong(P, f"{_IDENTITY}.subject", "x" * 513, "at most 512", server="may not be more than 512"),
     Wrong(R, "spec.change.images", [], "at least 1", server="should have at least 1 items"),
     Wrong(R, "spec.change.images[0].image", "nginx@sha256:0", "without tag and digest", server="should match"),
     Wrong(R, "spec.change.images[0].digest", GONE, "is required", server="digest: Required value"),
@@ -221,6 +237,8 @@ UNKNOWN: Final = (
     Wrong(P, "spec.drain.gracePeriodSeconds", 1, "did you mean 'gracePeriod'?", server=_UNKNOWN),
     Wrong(P, "spec.maintenanceWindows[0].timezone", "UTC", "is spelled timeZone, as in CronJob", server=_UNKNOWN),
     Wrong(P, "spec.target.workloads.namespaces", [], "namespaces are selected by their labels", server=_UNKNOWN),
+    Wrong(P, f"{_VERIFY}.matchOidcIdentity", [], "it is spelled matchOIDCIdentity, as in Flux", server=_UNKNOWN),
+    Wrong(P, f"{_VERIFY}.cosignKey", "x", "put the public key into a Secret", server=_UNKNOWN),
     Wrong(R, "spec.change.images[0].newTag", "1", "newTag is called tag", server=_UNKNOWN),
     Wrong(P, "spec.target.workloads.images[0].imagePullSecrets", [], "is given as secretRef", server=_UNKNOWN),
     Wrong(P, "spec.target.workloads.images[0].tag", "1", "which tag is wanted is said by policy", server=_UNKNOWN),
@@ -237,6 +255,7 @@ UNKNOWN: Final = (
 
 # What only the model can know.
 ONLY_MODEL: Final = (
+    Wrong(P, f"{_IDENTITY}.issuer", "(?=x)", "is no regular expression that Go and RE2 know", server=None),
     Wrong(
         P, "spec.maintenanceWindows[0].timeZone", "Europe/Pari", "must be a time zone of the IANA database", server=None
     ),
@@ -311,6 +330,10 @@ RIGHT: Final = (
     Wrong(R, "spec.change.images[0].image", "[2001:db8::1]:5000/team/api", ""),
     Wrong(P, "spec.target.workloads.namespaceSelector", GONE, ""),
     Wrong(P, "spec.target.workloads.kinds", GONE, ""),
+    Wrong(P, f"{_VERIFY}.provider", GONE, ""),
+    Wrong(P, f"{_VERIFY}.secretRef", GONE, ""),
+    Wrong(P, f"{_VERIFY}.trustedRootSecretRef", GONE, ""),
+    Wrong(P, _VERIFY, {"secretRef": {"name": "keys"}}, ""),
     Wrong(R, f"{SCRIPT}.apply", GONE, ""),
     Wrong(R, "spec.releasedAt", "2026-11-20T09:00:00.5+01:00", ""),
     Wrong(R, "metadata.annotations", {"patchwright.dev/abort": "true", "patchwright.dev/retry": "false"}, ""),

@@ -225,6 +225,17 @@ WORKLOADS: Final[Mapping[str, Manifest]] = {
                         {"image": "docker.io/library/covered"},
                     ],
                     "allowRecreate": True,
+                    "verify": {
+                        "provider": "cosign",
+                        "secretRef": {"name": "cosign-keys"},
+                        "matchOIDCIdentity": [
+                            {
+                                "issuer": "^https://token\\.actions\\.githubusercontent\\.com$",
+                                "subject": "^https://github\\.com/acme/",
+                            }
+                        ],
+                        "trustedRootSecretRef": {"name": "our-sigstore"},
+                    },
                 }
             },
             "trigger": "Automatic",

@@ -13,6 +13,8 @@ _POSITIVE = "must be a whole number from 1 or a percentage from 1% to 100%, such
 _WEB = "must be an http:// or https:// URL without user name or password"
 _GIT = "must be an https://, http:// or ssh:// URL of a repository, without a password"
 _EXPRESSIONS = "spec.target.nodes.selector.matchExpressions[0]"
+_VERIFY = "spec.target.workloads.verify"
+_TRUSTS_NOBODY = "at least one of secretRef and matchOIDCIdentity must be set, or anybody's signature would do"
 _VALUES = "values must be given for In and NotIn, and only for them"
 _WINDOW = "a maintenance window must be at least as long as drain.timeout (10m when left out"
 _WINDOWS = "spec.maintenanceWindows"
@@ -103,6 +105,9 @@ RULES: Final = (
         "exactly one of name and selector must be set",
         "spec.healthChecks[3].object",
     ),
+    Wrong(P, _VERIFY, {}, _TRUSTS_NOBODY),
+    Wrong(P, _VERIFY, {"provider": "cosign"}, _TRUSTS_NOBODY),
+    Wrong(P, f"{_VERIFY}.matchOIDCIdentity", GONE, "keys need no root", f"{_VERIFY}.trustedRootSecretRef"),
     Wrong(P, f"{_EXPRESSIONS}.values", GONE, _VALUES),
     Wrong(P, f"{_EXPRESSIONS}.values", [], _VALUES),
     Wrong(P, f"{_EXPRESSIONS}.operator", "Exists", _VALUES, f"{_EXPRESSIONS}.values"),

@@ -78,13 +78,17 @@ def test_the_schemas_are_schemas() -> None:
 def test_tests_and_the_default_package_are_no_part_of_the_library() -> None:
     names = sorted(library.modules())
     assert [Path(name).stem for name in names] == [
+        "allowed_registries",
         "blast_radius",
         "canary_required",
         "freeze_windows",
+        "minimum_image_age",
         "minimum_release_age",
         "pinned_versions",
         "protected_namespaces",
         "protected_nodes",
+        "required_attestations",
+        "signed_images",
     ]
 
 

@@ -46,7 +46,11 @@ _SILENT = frozenset({"missing", "string_too_long", "string_too_short"})
 
 def faults_of(error: ValidationError, model: type[BaseModel], *, prefix: str) -> list[Fault]:
     """Give the faults of a document that ``model`` refused; ``prefix`` is the path of what was validated."""
-    return [fault for detail in error.errors(include_url=False) for fault in _faults(detail, model, prefix)]
+    details = error.errors(include_url=False)
+    below = {detail["loc"][:end] for detail in details for end in range(1, len(detail["loc"]))}
+    # pydantic counts the entries that are right: a list of one wrong entry is too short for it, too.
+    told = (detail for detail in details if not (detail["type"] == "too_short" and detail["loc"] in below))
+    return [fault for detail in told for fault in _faults(detail, model, prefix)]
 
 
 def field_path(prefix: str, loc: Loc) -> str:

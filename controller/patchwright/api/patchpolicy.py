@@ -11,6 +11,7 @@ from pydantic import Field
 from patchwright.api.base import Rule, Unique, WireModel, at_most_one_of, exactly_one_of
 from patchwright.api.coveredimage import CoveredImage
 from patchwright.api.healthchecks import HealthCheck
+from patchwright.api.imageverify import Verify
 from patchwright.api.scalars import (
     Bool,
     Cron,
@@ -79,6 +80,8 @@ class WorkloadTarget(WireModel):
     """The images that rollouts of this policy may change, and which of their tags is wanted."""
     allow_recreate: Bool | None = None
     """Whether Deployments of the strategy Recreate are patched too, each by an outage; left out, false."""
+    verify: Verify | None = None
+    """Who must have signed the images; left out, signatures are not looked at."""
 
     def domain(self) -> model.WorkloadTarget:
         """Convert to the domain."""
@@ -89,6 +92,7 @@ class WorkloadTarget(WireModel):
             kinds=given(self.kinds, model.WORKLOAD_KINDS),
             allow_recreate=bool(self.allow_recreate),
             followed=tuple(found for one in self.images if (found := one.followed()) is not None),
+            verify=self.verify.domain() if self.verify else None,
         )
 
 

@@ -71,7 +71,9 @@ def status(name: str) -> None:
 
 
 @sandbox.command()
-@click.option("--with", "extra", multiple=True, metavar="PROGRAM", help="Also build it: prometheus, registry, gitea.")
+@click.option(
+    "--with", "extra", multiple=True, metavar="PROGRAM", help="Also build it: prometheus, registry, gitea, cosign."
+)
 def build(extra: tuple[str, ...]) -> None:
     """Build the programs of the control plane into the cache; minutes the first time, nothing after that."""
     with _told() as show:

@@ -12,7 +12,6 @@ from datetime import datetime, timedelta
 
 from patchwright.domain import budget, spelling, windows
 from patchwright.domain.actions import AskPolicy
-from patchwright.domain.model import FailurePolicy
 from patchwright.domain.snapshot import Batch, Context
 from patchwright.domain.state import Cause, Phase, WavePolicy
 from patchwright.domain.survey import OUT
@@ -149,7 +148,7 @@ def _stale(context: Context, recorded: WavePolicy) -> bool:
 
 
 def _no_decision(context: Context, recorded: WavePolicy) -> Gate | None:
-    if context.policy.policy.failure_policy is FailurePolicy.IGNORE:
+    if recorded.passed_over(context.policy.policy.failure_policy):
         return None
     return Gate(
         f"no policy decision: {recorded.trouble}",

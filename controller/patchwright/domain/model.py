@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from patchwright.domain.images.imagepolicy import Followed
+from patchwright.domain.images.trust import Verify
 from patchwright.domain.writeback.settings import Write
 
 
@@ -269,7 +270,8 @@ class WorkloadTarget:
     """Workloads whose containers run one of ``images``: names of repositories, or ``prefix/*``.
 
     Of those in ``followed`` updates are looked for. ``namespaces`` of ``None`` is the policy's own namespace.
-    ``allow_recreate`` includes Deployments of the strategy Recreate, whose every change is a whole outage.
+    ``allow_recreate`` includes Deployments of the strategy Recreate, whose every change is a whole outage. ``verify``
+    is whom it trusts to sign images.
     """
 
     images: tuple[str, ...]
@@ -278,6 +280,7 @@ class WorkloadTarget:
     kinds: tuple[str, ...] = WORKLOAD_KINDS
     allow_recreate: bool = False
     followed: tuple[Followed, ...] = ()
+    verify: Verify | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta
 from enum import IntEnum, StrEnum
 from typing import Any, Final
 
+from patchwright.domain.images.trust import AgeSource, Trust
+
 API_VERSION: Final = "patchwright.dev/v1alpha1"
 KIND: Final = "PolicyInput"
 ANNOTATION_PREFIX: Final = "patchwright.dev/"
@@ -189,11 +191,21 @@ NO_WAVE: Final = WaveFacts(-1, "", ())
 
 
 @dataclass(frozen=True, slots=True)
-class ChangeFacts:
-    """The change, without commands, arguments or environment: those may hold secrets, and decisions are logged.
+class PinFacts:
+    """One image of a change, who vouches for it, and since when it is known to be there."""
 
-    ``images`` are (repository, tag or empty, digest).
-    """
+    image: str
+    tag: str
+    digest: str
+    registry: str
+    trust: Trust
+    since: datetime
+    age_source: AgeSource
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeFacts:
+    """The change, without commands, arguments or environment: those may hold secrets, and decisions are logged."""
 
     kind: str
     version: str
@@ -201,7 +213,7 @@ class ChangeFacts:
     digest: str | None = None
     reboot: str = "Never"
     privileged: bool = False
-    images: Sequence[tuple[str, str, str]] = ()
+    images: Sequence[PinFacts] = ()
     prepare: bool = False
 
 
@@ -276,7 +288,7 @@ def policy_input(
         "stage": str(stage),
         "wave": _wave(wave),
         "plan": [{"name": step.name, "size": step.size} for step in plan],
-        "rollout": _rollout(rollout),
+        "rollout": _rollout(rollout, now),
         "policy": _policy(policy),
         "fleet": _fleet(fleet),
         "source": {"revision": source_revision},
@@ -330,7 +342,7 @@ def _workload(one: WorkloadFacts) -> dict[str, Any]:
     }
 
 
-def _rollout(rollout: RolloutFacts) -> dict[str, Any]:
+def _rollout(rollout: RolloutFacts, now: datetime) -> dict[str, Any]:
     own = {key: value for key, value in rollout.annotations.items() if key.startswith(ANNOTATION_PREFIX)}
     return {
         "name": rollout.name,
@@ -338,12 +350,12 @@ def _rollout(rollout: RolloutFacts) -> dict[str, Any]:
         "labels": dict(rollout.labels),
         "annotations": own,
         "createdAt": rfc3339(rollout.created_at),
-        "change": _change(rollout.change),
+        "change": _change(rollout.change, now),
         "advisories": sorted(rollout.advisories),
     }
 
 
-def _change(change: ChangeFacts) -> dict[str, Any]:
+def _change(change: ChangeFacts, now: datetime) -> dict[str, Any]:
     return {
         "kind": change.kind,
         "version": change.version,
@@ -351,8 +363,28 @@ def _change(change: ChangeFacts) -> dict[str, Any]:
         "digest": change.digest,
         "reboot": change.reboot,
         "privileged": change.privileged,
-        "images": [{"image": image, "tag": tag, "digest": digest} for image, tag, digest in change.images],
+        "images": [_pin(pin, now) for pin in change.images],
         "prepare": change.prepare,
+    }
+
+
+def _pin(pin: PinFacts, now: datetime) -> dict[str, Any]:
+    found = pin.trust
+    return {
+        "image": pin.image,
+        "tag": pin.tag,
+        "digest": pin.digest,
+        "registry": pin.registry,
+        "verify": found.asked,
+        "signed": found.signed,
+        "key": found.key,
+        "issuer": found.issuer,
+        "subject": found.subject,
+        "attestations": list(found.attestations),
+        "error": found.error,
+        "since": rfc3339(pin.since),
+        "ageDays": (now - pin.since).days,
+        "ageSource": str(pin.age_source),
     }
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
+from patchwright.domain.images import trust
+from patchwright.domain.model import FailurePolicy
 from patchwright.domain.policy import PolicyDecision
 from patchwright.domain.targets import Counts, Note
 
@@ -78,6 +80,13 @@ class WavePolicy:
     decision: PolicyDecision | None = None
     trouble: str = ""
     reason: str = ""
+
+    def passed_over(self, failure_policy: FailurePolicy) -> bool:
+        """Tell whether to go on though there is no decision.
+
+        Never while nobody can say who signed an image: whoever keeps the registry away would choose what runs.
+        """
+        return failure_policy is FailurePolicy.IGNORE and self.reason != trust.UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 from patchwright.domain import survey, windows
-from patchwright.domain.model import FailurePolicy
 from patchwright.domain.snapshot import Context, Decision
 from patchwright.domain.state import NOTES_KEPT, TERMINAL, Condition, Phase, RolloutState
 from patchwright.domain.targets import Stage
@@ -87,7 +86,7 @@ def _policy(state: RolloutState, context: Context) -> list[Condition]:
     if recorded is None:
         return []
     if recorded.decision is None:
-        open_ = context.policy.policy.failure_policy is FailurePolicy.IGNORE
+        open_ = recorded.passed_over(context.policy.policy.failure_policy)
         return [Condition("PolicyEvaluated", "Unknown", "FailOpen" if open_ else recorded.reason, recorded.trouble)]
     decision = recorded.decision
     if decision.allowed:

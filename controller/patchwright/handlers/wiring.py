@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from patchwright import errors, image_ports, ports, source_ports
+from patchwright.adapters.cosign import CosignVerifier
 from patchwright.adapters.forge import ForgeClient
 from patchwright.adapters.git.credentials import credentials_from_secret, verification_from_secret
 from patchwright.adapters.git.source import GitSource
@@ -50,6 +51,7 @@ from patchwright.drivers import script
 from patchwright.handlers.settings import Settings
 from patchwright.pipeline.git_writes import GitWrites
 from patchwright.pipeline.kept import KeptImages
+from patchwright.pipeline.trust import TrustDesk
 
 Take = Callable[[Mapping[str, Any]], None]
 
@@ -241,8 +243,9 @@ async def adapters(
     )
     forge = await stack.enter_async_context(ForgeClient())
     addresses = Addresses(frozenset(settings.plain_http_registries), dict(settings.registry_addresses))
+    images = await stack.enter_async_context(RegistryClient(addresses=addresses, meter=metrics))
     image_world = image_ports.ImageWorld(
-        await stack.enter_async_context(RegistryClient(addresses=addresses, meter=metrics)),
+        images,
         KubeScanMemories(api),
         repositories,
         KubeReports(api),
@@ -260,6 +263,7 @@ async def adapters(
         settings.namespace,
         KeptImages(image_world),
         GitWrites(GitWriteBack(settings.git_cache / "writes"), forge, Secrets(repositories)),
+        TrustDesk(images, repositories, verifier=CosignVerifier(), clock=clock),
     )
     policies = KubePolicies(rollouts, caches.rollouts)
     return Adapters(world, source_world, image_world, policies, fleet, workloads, rollouts)

@@ -189,7 +189,9 @@ class Executor:
             case actions.CommitImages():
                 raise AssertionError("commits are made for many workloads at once, in run")
             case actions.AskPolicy():
-                self.facts.answer = await ask.ask(self.world.policy_engine, self.snapshot, action)
+                self.facts.answer = await ask.ask(
+                    self.world.policy_engine, self.world.trust, self.snapshot, action=action
+                )
                 self.facts.asked = self.facts.answer.at, frozenset(action.targets)
             case actions.Remember():
                 await self._remember(action)

@@ -2,40 +2,60 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
+from collections.abc import Mapping
 from typing import assert_never
 
 from patchwright import errors, ports
 from patchwright.domain import budget, gates, policy, selection, waves
 from patchwright.domain.actions import AskPolicy
-from patchwright.domain.model import Change, ImagesChange, PatchPolicy, Quantity, ScriptChange
+from patchwright.domain.images import reference
+from patchwright.domain.images import trust as trusting
+from patchwright.domain.images.trust import Trust
+from patchwright.domain.model import ImagePin, ImagesChange, PatchPolicy, PatchRollout, Quantity, ScriptChange
 from patchwright.domain.nodes.view import NodeView
 from patchwright.domain.snapshot import Snapshot
 from patchwright.domain.state import Plan, WavePolicy
 from patchwright.domain.targets import Target
 from patchwright.domain.workloads import images
 from patchwright.domain.workloads.view import WorkloadView
+from patchwright.pipeline.trust import whom
 
 PROTECTED_LABEL = "patchwright.dev/protected"
 ZONE_LABEL = "topology.kubernetes.io/zone"
 
 
-async def ask(engine: ports.PolicyEngine, snapshot: Snapshot, action: AskPolicy) -> WavePolicy:
+async def ask(
+    engine: ports.PolicyEngine, images: ports.ImageTrust, snapshot: Snapshot, *, action: AskPolicy
+) -> WavePolicy:
     """Have one wave decided; trouble is an answer too, one that allows nothing."""
     try:
-        decision = await engine.evaluate(question(snapshot, action, revision=engine.revision()))
+        trust = await _trust(images, snapshot)
+        decision = await engine.evaluate(question(snapshot, action, revision=engine.revision(), trust=trust))
     except errors.PolicyError as error:
         return WavePolicy(action.wave, snapshot.now, trouble=error.message, reason=error.reason)
     return WavePolicy(action.wave, snapshot.now, decision=decision)
 
 
-def question(snapshot: Snapshot, action: AskPolicy, *, revision: str) -> policy.PolicyQuestion:
+async def _trust(images: ports.ImageTrust, snapshot: Snapshot) -> Mapping[str, Trust]:
+    """Give who vouches for each image of the change, by its wanted text."""
+    change = snapshot.rollout.change
+    if whom(snapshot.policy) is None or not isinstance(change, ImagesChange):
+        return {}
+    found = await asyncio.gather(*(images.facts(snapshot.policy, pin) for pin in change.images))
+    return {pin.wanted: each for pin, each in zip(change.images, found, strict=True)}
+
+
+def question(
+    snapshot: Snapshot, action: AskPolicy, *, revision: str, trust: Mapping[str, Trust]
+) -> policy.PolicyQuestion:
     """Put the question for one wave, pinned to one revision."""
     plan = snapshot.state.plan or _plan(snapshot)
     document = policy.policy_input(
         now=snapshot.now,
         stage=_stage(action.wave),
-        rollout=_rollout(snapshot),
+        rollout=_rollout(snapshot.rollout, trust),
         policy=_policy(snapshot.policy),
         fleet=_fleet(snapshot),
         plan=[policy.StageFacts(wave.name, wave.size or 0) for wave in plan.waves],
@@ -88,22 +108,21 @@ def _protected(target: Target) -> bool:
     return target.labels.get(PROTECTED_LABEL) == "true"
 
 
-def _rollout(snapshot: Snapshot) -> policy.RolloutFacts:
-    rollout = snapshot.rollout
+def _rollout(rollout: PatchRollout, trust: Mapping[str, Trust]) -> policy.RolloutFacts:
     return policy.RolloutFacts(
         name=rollout.key.name,
         namespace=rollout.key.namespace,
         created_at=rollout.created_at,
-        change=_change(rollout.change),
+        change=_change(rollout, trust),
         labels=dict(rollout.labels),
         annotations=dict(rollout.annotations),
         advisories=rollout.advisories,
     )
 
 
-def _change(change: Change) -> policy.ChangeFacts:
-    match change:
-        case ScriptChange():
+def _change(rollout: PatchRollout, trust: Mapping[str, Trust]) -> policy.ChangeFacts:
+    match rollout.change:
+        case ScriptChange() as change:
             digest = change.image.partition("@")[2] or None
             return policy.ChangeFacts(
                 "script",
@@ -114,14 +133,20 @@ def _change(change: Change) -> policy.ChangeFacts:
                 privileged=change.privileged,
                 prepare=change.prepare is not None,
             )
-        case ImagesChange():
+        case ImagesChange() as change:
             # Of one image the fields that a script has too, so that a rule about images holds for both.
             only = change.images[0] if len(change.images) == 1 else None
-            pins = [(pin.image, pin.tag or "", pin.digest) for pin in change.images]
+            pins = [_pin(pin, trust.get(pin.wanted, trusting.NOT_ASKED), rollout) for pin in change.images]
             image, digest = (only.wanted, only.digest) if only else (None, None)
             return policy.ChangeFacts("images", change.version, image, digest, images=pins)
         case _ as never:
             assert_never(never)
+
+
+def _pin(pin: ImagePin, found: Trust, rollout: PatchRollout) -> policy.PinFacts:
+    since, source = trusting.since(found, rollout.created_at)
+    registry = reference.parse(pin.image).registry
+    return policy.PinFacts(pin.image, pin.tag or "", pin.digest, registry, found, since, source)
 
 
 def _policy(spec: PatchPolicy) -> policy.PolicyFacts:

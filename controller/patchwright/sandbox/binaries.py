@@ -1,8 +1,9 @@
 """The programs of the control plane: from ``KUBEBUILDER_ASSETS``, from the cache, or built once from pinned sources.
 
 The pins are Go modules of ours under ``build/`` (go.mod, go.sum): one for the control plane, and one each for
-Prometheus, the image registry and Gitea, which need other versions of the same libraries and are built only on request.
-Their digest names the folder in the cache, so a new pin is a new folder and an old one is never mistaken for it.
+Prometheus, the image registry, Gitea and cosign, which need other versions of the same libraries and are built only on
+request. Their digest names the folder in the cache, so a new pin is a new folder and an old one is never mistaken for
+it.
 """
 
 from __future__ import annotations
@@ -89,8 +90,13 @@ GITEA = Module(
     cgo=True,
     share=("options", "public", "templates"),
 )
-MODULES = (CONTROL_PLANE, PROMETHEUS, REGISTRY, GITEA)
-_OPTIONAL = (PROMETHEUS, REGISTRY, GITEA)
+COSIGN = Module(
+    name="cosign",
+    targets={"cosign": "github.com/sigstore/cosign/v3/cmd/cosign"},
+    ldflags="-s -w",
+)
+MODULES = (CONTROL_PLANE, PROMETHEUS, REGISTRY, GITEA, COSIGN)
+_OPTIONAL = (PROMETHEUS, REGISTRY, GITEA, COSIGN)
 # What Kubernetes' envtest archives hold; other names in that folder are not taken.
 _ENVTEST = frozenset({"etcd", "kube-apiserver", "kubectl"})
 
@@ -104,7 +110,8 @@ def ensure(
 ) -> dict[str, Path]:
     """Give the path of every program of the control plane and of ``extra`` ones, built if need be.
 
-    Extra are ``prometheus``, ``registry`` and ``gitea``; without ``control_plane`` they are all that is looked for.
+    Extra are ``prometheus``, ``registry``, ``gitea`` and ``cosign``; without ``control_plane`` they are all that is
+    looked for.
     Raises BuildError when a program is unknown or cannot be built. Takes minutes the first time, so pass ``show``.
     """
     show = show or progress.Quiet()

@@ -97,6 +97,23 @@ class Store:
         found = self._do("GET", f"/v2/{repository}/manifests/{digest}", headers={"Accept": accept})
         self._put_manifest(repository, tag, body=found.data, media_type=found.headers["Content-Type"])
 
+    def manifest(self, name: str) -> bytes:
+        """Give what a tag points to, as it is."""
+        repository, tag = _split(name)
+        accept = ", ".join(types[each] for types in _TYPES.values() for each in ("index", "manifest"))
+        return self._do("GET", f"/v2/{repository}/manifests/{tag}", headers={"Accept": accept}).data
+
+    def blob(self, repository: str, blob: bytes) -> str:
+        """Push a blob that is part of no image; give its digest."""
+        self._put_blob(repository, blob)
+        return _digest(blob)
+
+    def document(self, repository: str, document: Mapping[str, Any], *, tag: str = "") -> str:
+        """Push a manifest or an index as it stands, as a tag or under its digest alone; give its digest."""
+        body = _json(document)
+        self._put_manifest(repository, tag or _digest(body), body=body, media_type=document["mediaType"])
+        return _digest(body)
+
     def remove_tag(self, name: str) -> None:
         """Take a tag away; what it pointed to stays."""
         repository, tag = _split(name)

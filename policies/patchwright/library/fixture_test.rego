@@ -91,9 +91,30 @@ images := but({
 		"image": "ghcr.io/acme/api:1.4.3@sha256:12",
 		"digest": "sha256:12",
 		"privileged": false,
-		"images": [{"image": "ghcr.io/acme/api", "tag": "1.4.3", "digest": "sha256:12"}],
+		"images": [signed],
 	}},
 	"fleet": {"target": "workload", "kinds": {"Deployment": 20}, "namespaces": {"shop": 15, "pay": 5}},
 })
+
+# An image that somebody vouches for.
+signed := {
+	"image": "ghcr.io/acme/api",
+	"tag": "1.4.3",
+	"digest": "sha256:12",
+	"registry": "ghcr.io",
+	"verify": true,
+	"signed": true,
+	"key": "release.pub",
+	"issuer": "",
+	"subject": "",
+	"attestations": ["https://slsa.dev/provenance/v1"],
+	"error": "",
+	"since": "2026-11-01T10:00:00Z",
+	"ageDays": 32,
+	"ageSource": "Signature",
+}
+
+# The document of a rollout of that image, with other facts about it.
+image(facts) := object.union(images, {"rollout": {"change": {"images": [object.union(signed, facts)]}}})
 
 test_a_step_replaces_the_empty_wave if step("wave-1", ["n1"], []).wave.size == 1

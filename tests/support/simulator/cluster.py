@@ -42,7 +42,7 @@ class Scenario:
     """A fleet, a policy, a change, and what becomes of it.
 
     ``people`` act at their seconds, those after ``quiet_after`` only while something still goes on; after ``limit``
-    seconds the simulation should have been over.
+    seconds the simulation should have been over. While ``unsaid``, nobody can say who signed an image.
     """
 
     nodes: int = 20
@@ -55,6 +55,7 @@ class Scenario:
     apps: tuple[App, ...] = ()
     verdict: outside.Verdict = outside.allow
     trouble: Callable[[], errors.PolicyError | None] = lambda: None
+    unsaid: Callable[[], bool] = lambda: False
     look: outside.Look = outside.well
     away: Callable[[], bool] = lambda: False
     gone: frozenset[str] = frozenset()
@@ -96,6 +97,7 @@ class Cluster:
         self.deployments = Deployments(self.server, scenario.fate)
         self.repository = Repository(self.server)
         self.opa = outside.Opa(scenario.verdict, trouble=scenario.trouble)
+        self.trust = outside.Trust(scenario.unsaid)
         self.prober = outside.Prober(self._look, scenario.away)
         self.journal = outside.Journal()
         self.processes: list[Process] = []

@@ -65,6 +65,7 @@ class Process:
             NAMESPACE,
             Registries(wire, cluster.scenario.gone, cluster.scenario.silent),
             Pushing(cluster.repository, wire),
+            cluster.trust,
         )
         self.reconciler = Reconciler(self.world)
         self.rounds = 0

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from patchwright.domain.images.imagepolicy import Followed, ImagePolicy, SemVer
+from patchwright.domain.images.trust import Verify
 from patchwright.domain.model import (
     Canary,
     ImagePin,
@@ -67,6 +68,7 @@ THROUGH_GIT = replace(IMAGES, write=Write(git=GitTarget("https://git.example/acm
 GIT = Scenario(nodes=2, policy=THROUGH_GIT, change=CHANGE, shops=FROM_GIT)
 GIT_FAILED_CANARY = replace(GIT, fate=unless({"pay/web-1": CRASHES}))
 GIT_SECOND_WAVE = replace(GIT, fate=unless({"pay/web-5": NOT_PULLED}))
+VERIFIED = replace(IMAGES, target=replace(TARGET, verify=Verify("keys")))
 STORIES = {
     "images": PLAIN,
     "images that are followed": FOLLOWED,

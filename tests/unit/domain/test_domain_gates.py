@@ -11,6 +11,7 @@ import pytest
 from patchwright.domain import health
 from patchwright.domain.actions import AskPolicy, Cordon, JobStep, ListPods
 from patchwright.domain.health import CheckState, Finding, Measurement
+from patchwright.domain.images import trust
 from patchwright.domain.model import (
     Drain,
     FailurePolicy,
@@ -282,6 +283,14 @@ def test_break_glass_passes_over_a_missing_answer_but_not_over_a_no() -> None:
     open_ = policy(policy=PolicyRef(failure_policy=FailurePolicy.IGNORE))
     assert starts(deciding(*FLEET, state={"policy": no_answer(0)}, policy=open_)) == ["n01"]
     assert starts(deciding(*FLEET, state={"policy": denied(0, "no")}, policy=open_)) == []
+
+
+def test_break_glass_does_not_pass_over_an_image_of_which_nobody_can_say_who_signed_it() -> None:
+    open_ = policy(policy=PolicyRef(failure_policy=FailurePolicy.IGNORE))
+    unknown = replace(no_answer(0), reason=trust.UNKNOWN)
+    decision = deciding(*FLEET, state={"policy": unknown}, policy=open_)
+    assert starts(decision) == []
+    assert decision.state.message == "no policy decision: OPA does not answer"
 
 
 def test_a_no_before_anything_was_touched_ends_the_rollout_as_denied() -> None:

@@ -15,12 +15,14 @@ from yarl import URL
 from patchwright import errors
 from patchwright.adapters.registry import dockerconfig, documents, pace, wire
 from patchwright.adapters.registry.addresses import Addresses
+from patchwright.adapters.registry.attached import Attachments
 from patchwright.adapters.registry.documents import Config, Index, Manifest, Unreadable
 from patchwright.adapters.registry.transport import Nobody, Question, Transport, unfit
 from patchwright.adapters.registry.wire import Answer
 from patchwright.domain.images.content import Child, Image, Listing
 from patchwright.domain.images.keyring import Keyring, Login
 from patchwright.domain.images.reference import Reference, is_digest
+from patchwright.domain.images.trust import Attached
 from patchwright.image_ports import RegistryMeter
 
 # An index of a hundred platforms has 40 KB. A megabyte of JSON can become thirty in memory.
@@ -81,6 +83,7 @@ class RegistryClient:
         self._transport = Transport(
             self._session, limits=self._limits, timing=timing or pace.Timing(), meter=meter or Nobody()
         )
+        self._attached = Attachments(self._transport, self._addresses)
         # By the login, too: what one tenant may see is no news for another.
         self._digests: _Kept[tuple[Login | None, URL], tuple[str, str]] = _Kept(4096)
         self._pages: _Kept[tuple[Login | None, URL], tuple[str, _Page]] = _Kept(128)
@@ -123,6 +126,10 @@ class RegistryClient:
     async def created(self, image: Reference, keyring: Keyring) -> datetime | None:
         """Give when the publisher says it was built, from the first platform's config."""
         return await _tried(image, keyring, self._created)
+
+    async def attached(self, image: Reference, keyring: Keyring) -> Attached:
+        """Give the signatures and attestations of a digest, unverified."""
+        return await _tried(image, keyring, self._attached.of)
 
     async def _tags(self, image: Reference, login: Login | None) -> Listing:
         url: URL | None = self._addresses.at(image, f"tags/list?n={self._limits.page}")

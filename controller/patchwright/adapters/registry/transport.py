@@ -28,7 +28,8 @@ _LATER: Final = 30.0
 class Question:
     """What is asked: ``what`` is "tags", "manifest" or "blob"; with an ``etag``, 304 is an answer.
 
-    ``home`` is the registry's address: the login goes there and nowhere else.
+    ``home`` is the registry's address: the login goes there and nowhere else. ``absent`` are the answers that mean that
+    there is no such thing.
     """
 
     image: Reference
@@ -39,6 +40,7 @@ class Question:
     accept: str = "application/json"
     etag: str = ""
     limit: int = 0
+    absent: frozenset[int] = frozenset({404})
 
 
 class Nobody:
@@ -163,9 +165,9 @@ def _judged(question: Question, answer: Answer) -> Answer:
             return answer
         case 401 | 403:
             raise Refused(f"it answers {answer.status}")
-        case 404:
+        case status if status in question.absent:
             raise errors.ImageNotFound(
-                f"Registry {question.image.registry} has no {question.image} ({question.what}: 404); "
+                f"Registry {question.image.registry} has no {question.image} ({question.what}: {status}); "
                 "see that it was pushed, and that the pull secret may see it"
             )
         case status:
