@@ -10,8 +10,10 @@ STAMP := $(VENV)/.installed
 # Two workers fill two cores. Those of tier 3 wait more than they compute, so there are three; each has a control plane
 # of its own, the tests of a file stay together, and files are taken in the order of tests/controlplane/conftest.py.
 WORKERS ?= 2
-CONTROLPLANE := pytest tests/controlplane -n 3 --dist loadfile --no-loadscope-reorder
+CONTROLPLANE := pytest tests/controlplane -rs -n 3 --dist loadfile --no-loadscope-reorder
 SEEDS ?= 2000
+# Its database is written in C; without a compiler its tests are skipped, and say so.
+GITEA := $(if $(shell command -v cc),--with gitea)
 
 .PHONY: help setup programs lint fmt unit coverage policies simulate controlplane test bench demo crds verify clean
 
@@ -25,8 +27,8 @@ $(STAMP): pyproject.toml constraints.txt controller/patchwright/__init__.py
 
 setup: $(STAMP) ## create the virtual environment
 
-programs: setup ## build etcd, Kubernetes, OPA, kwok, Prometheus, a registry and cosign, once: minutes the first time, nothing after that
-	$(BIN)/patchwright sandbox build --with prometheus --with registry --with cosign >/dev/null
+programs: setup ## build etcd, Kubernetes, OPA, kwok, Prometheus, a registry, cosign, Gitea: once, minutes the first time
+	$(BIN)/patchwright sandbox build --with prometheus --with registry --with cosign $(GITEA) >/dev/null
 
 lint: setup ## ruff, mypy --strict and the layer contracts
 	$(BIN)/ruff check .
