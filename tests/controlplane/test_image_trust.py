@@ -20,12 +20,14 @@ from patchwright import errors
 from patchwright.adapters.cosign import CosignVerifier
 from patchwright.adapters.registry import pace
 from patchwright.domain.images import trust
+from patchwright.domain.images.imagepolicy import Followed, ImagePolicy, SemVer
 from patchwright.domain.images.trust import Document, Form, Identity, Trust, Verify
 from patchwright.domain.model import ImagePin, Key, PatchPolicy, WorkloadTarget
 from patchwright.pipeline import trust as pipeline
+from patchwright.pipeline.kept import KeptImages
 from patchwright.pipeline.trust import TrustDesk
 from patchwright.sandbox import controlplane, images, progress, settings
-from support import cosigning, sigstores, vouching
+from support import cosigning, registries, sigstores, vouching
 from support.builders import NOW
 from support.cosigning import OLD, Cosign
 from support.fault_proxy import Fault, FaultProxy
@@ -341,6 +343,27 @@ async def test_an_api_server_that_is_away_says_nothing_either(here: Desk, image:
     here.vault.broken = errors.ClusterUnavailable("cannot read Secret ops/keys: it does not answer")
     with pytest.raises(errors.SignaturesUnknown, match=r"nobody can say who signed .*: cannot read Secret ops/keys"):
         await here.facts(image)
+
+
+async def test_a_private_registry_is_asked_with_the_login_of_the_entry_that_follows_the_image(mine: Cosign) -> None:
+    private = settings.Registry(htpasswd=registries.HTPASSWD)
+    with controlplane.ControlPlane(parts=[settings.REGISTRY], registry=private) as plane:
+        store = images.Store(plane.registry_url, authorization=lambda _: registries.BASIC)
+        digest = store.push("shop/api:1", platforms=["linux/amd64"]).digest
+        vault = Vault({"keys": {"release.pub": mine.public_key}, "pull": registries.secret(store.host)})
+        repository = f"{store.host}/shop/api"
+        entry = Followed(repository, ImagePolicy(SemVer("*")), secret="pull")
+        target = WorkloadTarget((repository,), verify=BY_KEYS, followed=(entry,))
+        policy, pin = PatchPolicy(Key("ops", "api"), "uid", 1, target), ImagePin(repository, digest, "1")
+        async with asking(plane.registry_url, limits=LIMITS) as asked:
+            kept = KeptImages(asked.client, vault)
+            found = TrustDesk(asked.client, vault, verifier=CosignVerifier(), clock=Watch(), keyrings=kept.keyring)
+            facts = await found.facts(policy, pin)
+            assert (facts.asked, facts.signed, facts.error) == (True, False, "")
+            stranger = TrustDesk(asked.client, vault, verifier=CosignVerifier(), clock=Watch())
+            with pytest.raises(errors.SignaturesUnknown, match="it wants a login"):
+                await stranger.facts(policy, pin)
+        store.close()
 
 
 async def test_nobody_is_asked_where_the_policy_trusts_nobody(here: Desk, image: str) -> None:

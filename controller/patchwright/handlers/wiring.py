@@ -252,6 +252,7 @@ async def adapters(
         KubeProposals(api, rollouts, caches.rollouts),
         metrics,
     )
+    kept = KeptImages(images, repositories)
     world = ports.World(
         rollouts,
         fleet,
@@ -261,9 +262,9 @@ async def adapters(
         journal,
         clock,
         settings.namespace,
-        KeptImages(image_world),
+        kept,
         GitWrites(GitWriteBack(settings.git_cache / "writes"), forge, Secrets(repositories)),
-        TrustDesk(images, repositories, verifier=CosignVerifier(), clock=clock),
+        TrustDesk(images, repositories, verifier=CosignVerifier(), clock=clock, keyrings=kept.keyring),
     )
     policies = KubePolicies(rollouts, caches.rollouts)
     return Adapters(world, source_world, image_world, policies, fleet, workloads, rollouts)

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 from patchwright import errors, ports
 from patchwright.domain.images import reference
+from patchwright.domain.images.keyring import Keyring
+from patchwright.domain.images.reference import Reference
 from patchwright.domain.model import PatchPolicy
 from patchwright.domain.workloads import reversible
 from patchwright.domain.workloads.view import Kept
-from patchwright.image_ports import ImageWorld
-from patchwright.pipeline.looks import Looker
+from patchwright.image_ports import Images, Secrets
+from patchwright.pipeline import looks
 
 
 class KeptImages:
     """Implements ``ports.Registries`` by what following images needs anyway."""
 
-    def __init__(self, world: ImageWorld) -> None:
-        self._images = world.images
-        self._looker = Looker(world)
+    def __init__(self, images: Images, secrets: Secrets) -> None:
+        self._images = images
+        self._secrets = secrets
 
     async def has(self, policy: PatchPolicy, image: str) -> bool:
         """Ask with the login of the entry that follows the image: it has listed the repository's tags."""
-        followed = reversible.follows(policy, image)
-        keyring = await self._looker.keyring(policy, followed.secret if followed else None)
-        return await self._images.exists(reference.parse(image), keyring)
+        wanted = reference.parse(image)
+        return await self._images.exists(wanted, await self.keyring(policy, wanted))
+
+    async def keyring(self, policy: PatchPolicy, image: Reference) -> Keyring:
+        """Give the login that a policy has for an image: that of the entry that follows it."""
+        followed = reversible.follows(policy, str(image))
+        return await looks.login(self._images, self._secrets, policy, secret=followed.secret if followed else None)
 
 
 async def ask(world: ports.World, policy: PatchPolicy, image: str) -> Kept:

@@ -15,7 +15,7 @@ from patchwright.domain.images.reference import Reference
 from patchwright.domain.images.uses import Usage
 from patchwright.domain.memory import FailedChange
 from patchwright.domain.model import Key, PatchPolicy
-from patchwright.image_ports import ImageWorld
+from patchwright.image_ports import Images, ImageWorld, Secrets
 
 # Each round asks for what the one before has shown to be missing: the newest tags, further ones, what is in one.
 _ROUNDS: Final = 12
@@ -38,7 +38,7 @@ class Looker:
             InvalidInput: it is none.
         """
         image = _reference(usage.image)
-        keyring = await self.keyring(policy, usage.followed.secret)
+        keyring = await login(self._world.images, self._world.secrets, policy, secret=usage.followed.secret)
         look = Look(now, await self._world.images.tags(image, keyring))
         failed = tuple(failed)
         for _ in range(_ROUNDS):
@@ -55,18 +55,6 @@ class Looker:
             look = await self._ask(image, keyring, look, asked)
         return knowledge.learn(known, look)
 
-    async def keyring(self, policy: PatchPolicy, secret: str | None) -> Keyring:
-        """Read the pull secret that a policy names, in its own namespace."""
-        if secret is None:
-            return ANONYMOUS
-        key = Key(policy.key.namespace, secret)
-        try:
-            data = await self._world.secrets.secret(key)
-        except errors.NotFound:
-            message = f"secretRef: Secret {key} does not exist; create it or correct the name"
-            raise errors.RegistryAuthFailed(message, retry_after=30.0) from None
-        return self._world.images.keyring({secret: data})
-
     async def _ask(self, image: Reference, keyring: Keyring, look: Look, asked: looking.Questions) -> Look:
         digests, absent, contents = dict(look.digests), set(look.absent), dict(look.contents)
         for tag in sorted(asked.tags):
@@ -78,6 +66,25 @@ class Looker:
         for digest in sorted(asked.contents):
             contents[digest] = knowledge.contents(await self._world.images.describe(image.pinned(digest), keyring))
         return replace(look, digests=digests, absent=frozenset(absent), contents=contents)
+
+
+async def login(images: Images, secrets: Secrets, policy: PatchPolicy, *, secret: str | None) -> Keyring:
+    """Read the pull secret that a policy names, in its own namespace.
+
+    Raises:
+        RegistryAuthFailed: there is none.
+        ClusterError: it could not be read.
+        InvalidInput: it is no pull secret.
+    """
+    if secret is None:
+        return ANONYMOUS
+    key = Key(policy.key.namespace, secret)
+    try:
+        data = await secrets.secret(key)
+    except errors.NotFound:
+        message = f"secretRef: Secret {key} does not exist; create it or correct the name"
+        raise errors.RegistryAuthFailed(message, retry_after=30.0) from None
+    return images.keyring({secret: data})
 
 
 def _reference(image: str) -> Reference:
