@@ -53,11 +53,15 @@ def test_without_faults_the_story_ends_as_it_should(story: str) -> None:
 @pytest.mark.simulation
 @pytest.mark.parametrize("fault", CRASHES + ERRORS)
 @pytest.mark.parametrize("story", STORIES)
-def test_whatever_happens_to_any_write_changes_nothing_about_the_end(story: str, fault: Fault) -> None:
+def test_whatever_happens_to_any_write_changes_nothing_about_the_end(
+    story: str, fault: Fault, exhaustive: bool
+) -> None:
     scenario = STORIES[story]
     expected = play(scenario)
+    # Every call is the last one in any case; without --exhaustive every third fails in each way of failing.
+    each = 1 if exhaustive or fault in CRASHES else len(ERRORS) - 1
 
-    for call in range(expected.calls):
+    for call in range(ERRORS.index(fault) % each if each > 1 else 0, expected.calls, each):
         _same(scenario, expected, fault, call=call)
 
 
