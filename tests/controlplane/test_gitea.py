@@ -112,7 +112,7 @@ async def test_a_pull_request_is_opened_once_and_says_when_it_is_merged(
     path = f"/repos/{gitea.USER}/{name}/pulls/{opened.number}"
     shown = server.api("GET", path)
     assert (shown["title"], shown["body"]) == (proposal.title, proposal.body)
-    server.api("POST", f"{path}/merge", {"Do": "squash"})
+    server.merge(path)
     merged = await forge.find(host, proposal)
     assert merged is not None
     assert merged.state is ProposalState.MERGED
@@ -128,7 +128,7 @@ async def test_a_squashed_pull_request_is_taken_back_by_the_versions(
 ) -> None:
     direct, (order, proposal) = order, await proposed(writer, order)
     opened = await forge.ensure(host, proposal)
-    server.api("POST", f"/repos/{gitea.USER}/{name}/pulls/{opened.number}/merge", {"Do": "squash"})
+    server.merge(f"/repos/{gitea.USER}/{name}/pulls/{opened.number}")
     merged = await forge.find(host, proposal)
     assert merged is not None
     await writer.write(

@@ -69,7 +69,7 @@ def test_an_image_waits_for_the_merge_of_its_pull_request(shop: WorkloadScene, s
     rollout, pull = propose(shop, server, "1.1")
     assert shop.images() == {f"{space}/web": image("1.0")}
     assert server.api("GET", pull)["title"] == "Set registry.example/shop/web to 1.1"
-    server.api("POST", f"{pull}/merge", {"Do": "squash"})
+    server.merge(pull)
     status = shop.until_phase(rollout, "Succeeded", timeout=120)
     assert status["updated"] == "1/1"
     assert shop.images() == {f"{space}/web": image("1.1")}

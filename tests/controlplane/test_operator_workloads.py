@@ -278,9 +278,11 @@ def test_a_tenant_reaches_the_workloads_of_its_own_namespace_only(shop: Workload
         f"{where}/patchrollouts/own", lambda found: found.get("status", {}).get("phase") == "Succeeded", timeout=60
     )
     assert ended["status"]["updated"] == "1/1"
-    held = shop.api.get(f"{where}/patchrollouts/greedy")["status"]
-    assert held["phase"] == "Pending"
-    assert "may target workloads of its own namespace only" in held["message"]
+    why = "may target workloads of its own namespace only"
+    held = shop.api.wait(
+        f"{where}/patchrollouts/greedy", lambda found: why in found.get("status", {}).get("message", "")
+    )
+    assert held["status"]["phase"] == "Pending"
     assert shop.images() == {f"{mine}/web": image("1.1"), f"{theirs}/web": image("1.0")}
     for name in ("greedy", "own"):
         shop.api.delete(f"{where}/patchrollouts/{name}")

@@ -129,6 +129,16 @@ class Gitea:
             content = response.read()
         return json.loads(content) if content else None
 
+    def merge(self, pull: str, *, seconds: float = 30.0) -> None:
+        """Merge a pull request, by its path in the API, once Gitea has found out whether it can be merged.
+
+        It does so some time after the pull request was opened, and refuses until then (405, "try again later").
+        """
+        deadline = time.monotonic() + seconds
+        while not self.api("GET", pull)["mergeable"] and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.api("POST", f"{pull}/merge", {"Do": "squash"})
+
     @property
     def _config(self) -> Path:
         return self.folder / "app.ini"
