@@ -10,7 +10,6 @@ phrase beside the others.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -98,7 +97,7 @@ class Attachments:
         if answer is None:
             return ()
         try:
-            listed = _list(_object(answer.body), "manifests")
+            listed = _list(documents.as_object(answer.body), "manifests")
         except Unreadable as fault:
             raise errors.RegistryUnusable(
                 f"Registry {image.registry} cannot be used for {image}: what it lists as attached cannot be read "
@@ -129,8 +128,8 @@ class Attachments:
         self, image: Reference, body: bytes, *, login: Login | None, found: _Found, subject: str | None = None
     ) -> None:
         try:
-            manifest = _object(body)
-            if subject is not None and _mapping(manifest.get("subject")).get("digest") != subject:
+            manifest = documents.as_object(body)
+            if subject is not None and documents.as_mapping(manifest.get("subject")).get("digest") != subject:
                 raise Unreadable("it is attached to another image")
             layers = _list(manifest, "layers")
         except Unreadable as fault:
@@ -221,22 +220,8 @@ def _once(faults: list[str], fault: str) -> None:
         faults.append(fault)
 
 
-def _object(body: bytes) -> Mapping[str, Any]:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise Unreadable("it is no JSON") from error
-    return _mapping(document)
-
-
-def _mapping(raw: Any) -> Mapping[str, Any]:
-    if not isinstance(raw, dict):
-        raise Unreadable("it has something else where an object belongs")
-    return raw
-
-
 def _list(document: Mapping[str, Any], name: str) -> Sequence[Mapping[str, Any]]:
     found = document.get(name)
     if not isinstance(found, list):
         raise Unreadable(f"it has no {name}")
-    return [_mapping(each) for each in found]
+    return [documents.as_mapping(each) for each in found]

@@ -63,7 +63,7 @@ def digest(body: bytes, like: str = "sha256:") -> str:
 
 def read(body: bytes, media_type: str) -> Index | Manifest:
     """Read what a manifest's address gave; raises Unreadable."""
-    document = _object(body)
+    document = as_object(body)
     # A web server that knows no manifests says application/json, and the document speaks for itself.
     said = [media_type.partition(";")[0].strip().lower(), document.get("mediaType")]
     kinds = {each for each in said if each in (*INDEXES, *MANIFESTS)}
@@ -74,19 +74,19 @@ def read(body: bytes, media_type: str) -> Index | Manifest:
         return Index(_children(document))
     if kinds:
         _without(document, "manifests")
-        return Manifest(_digest(_mapping(document.get("config"))))
+        return Manifest(_digest(as_mapping(document.get("config"))))
     raise Unreadable("it is no image index and no image manifest")
 
 
 def read_config(body: bytes) -> Config:
     """Read an image's config; raises Unreadable."""
-    document = _object(body)
+    document = as_object(body)
     return Config(_platform(document), _instant(document.get("created")))
 
 
 def read_tags(body: bytes) -> tuple[str, ...]:
     """Read a page of tags; raises Unreadable. What could be no tag in any reference is passed over."""
-    tags = _object(body).get("tags")
+    tags = as_object(body).get("tags")
     if tags is not None and not isinstance(tags, list):
         raise Unreadable("it is no list of tags")
     return tuple(tag for tag in tags or () if isinstance(tag, str) and reference.is_tag(tag))
@@ -96,7 +96,7 @@ def _children(document: Mapping[str, Any]) -> tuple[Child, ...]:
     found = document.get("manifests")
     if not isinstance(found, list) or len(found) > _MOST_CHILDREN:
         raise Unreadable(f"it has no manifests, or more than {_MOST_CHILDREN}")
-    descriptors = [_mapping(each) for each in found]
+    descriptors = [as_mapping(each) for each in found]
     return tuple(
         Child(_digest(each), _platform(each.get("platform"))) for each in descriptors if not _is_attestation(each)
     )
@@ -134,15 +134,17 @@ def _instant(raw: Any) -> datetime | None:
         return None
 
 
-def _object(body: bytes) -> Mapping[str, Any]:
+def as_object(body: bytes) -> Mapping[str, Any]:
+    """Read a JSON object; raises ``Unreadable``."""
     try:
         document = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise Unreadable("it is no JSON") from error
-    return _mapping(document)
+    return as_mapping(document)
 
 
-def _mapping(raw: Any) -> Mapping[str, Any]:
+def as_mapping(raw: Any) -> Mapping[str, Any]:
+    """Take it for an object; raises ``Unreadable``."""
     if not isinstance(raw, dict):
         raise Unreadable("it has something else where an object belongs")
     return raw
