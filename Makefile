@@ -20,9 +20,10 @@ GITEA := $(if $(shell command -v cc),--with gitea)
 help: ## print this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Not compiled by pip: of the client's thousands of modules a few are ever imported, and those are compiled then.
 $(STAMP): pyproject.toml constraints.txt controller/patchwright/__init__.py
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
 	touch $(STAMP)
 
 setup: $(STAMP) ## create the virtual environment
