@@ -85,9 +85,9 @@ def test_annotations_of_others_do_not_count_and_a_vanished_node_does() -> None:
 
 def test_a_bad_version_must_reach_somebody_and_no_more_than_the_canaries() -> None:
     assert list(findings.contained(["a", "b", "c"], 3)) == []
-    assert list(findings.contained([], 3)) == ["the bad version was tried on no node at all"]
+    assert list(findings.contained([], 3)) == ["the bad version was tried on no nodes at all"]
     assert list(findings.contained(["a", "b", "c", "d"], 3)) == [
-        "4 nodes were exposed to the bad version, more than the 3 canaries"
+        "4 nodes were exposed to the bad version, more than the 3 of the canary"
     ]
 
 
@@ -95,7 +95,7 @@ def test_a_node_that_was_touched_before_the_canary_had_passed_is_counted() -> No
     exposed = {"a": 10, "b": 11, "c": 90}
     assert list(findings.canary_first(exposed, 2, passed=89)) == []
     assert list(findings.canary_first(exposed, 2, passed=91)) == [
-        "3 nodes were touched before the 2 canaries had passed"
+        "3 nodes were touched before the canary of 2 had passed"
     ]
     assert list(findings.canary_first(exposed, 2, passed=None)) == ["the canary was never seen to pass"]
     assert list(findings.untouched(exposed)) == ["3 nodes were touched: a, b, c"]

@@ -14,7 +14,7 @@ from patchwright.adapters import opa
 from patchwright.adapters.git.tree import Ignore
 from patchwright.adapters.manifests.parse import parse_manifests
 from patchwright.api import parse
-from patchwright.demo import examples, pace
+from patchwright.demo import examples, pace, publisher, releases
 from patchwright.domain import changes, tenancy
 from patchwright.domain.model import Trigger
 from patchwright.domain.targets import Brief
@@ -24,6 +24,7 @@ from support import opa_server
 
 NAMESPACE = "patchwright-system"
 REPOSITORY = examples.directory() / "policy-repo"
+REGISTRY = "127.0.0.1:40124"
 PULL_REQUESTS = sorted((examples.directory() / "pull-requests").iterdir())
 
 
@@ -35,7 +36,7 @@ def below(folder: str, files: Mapping[str, str]) -> dict[str, bytes]:
 
 
 def in_the_demo() -> dict[str, str]:
-    return {**examples.repository(), **pace.shortened(examples.repository())}
+    return {**examples.repository(), **pace.shortened(examples.repository(), registry=REGISTRY)}
 
 
 @pytest.mark.parametrize("files", [examples.repository(), in_the_demo()], ids=["as it stands", "in the demo"])
@@ -44,6 +45,7 @@ def test_every_manifest_is_valid(files: dict[str, str]) -> None:
     assert sorted(str(each.key) for each in found) == [
         f"PatchPolicy {NAMESPACE}/kernel",
         f"PatchPolicy {NAMESPACE}/security-updates",
+        f"PatchPolicy {NAMESPACE}/storefront",
         f"PatchRollout {NAMESPACE}/openssl-3.0.17-1-deb12u3",
     ]
 
@@ -103,22 +105,32 @@ def test_the_folders_that_the_repository_follows_are_there() -> None:
     assert (REPOSITORY / spec["rego"]["path"] / "parameters.yaml").is_file()
 
 
-def test_the_demo_shortens_times_and_nothing_else() -> None:
+def test_the_demo_shortens_times_and_names_its_registry_and_changes_nothing_else() -> None:
     before = examples.repository()
-    for name, text in pace.shortened(before).items():
+    for name, text in pace.shortened(before, registry=REGISTRY).items():
         lines = zip(before[name].splitlines(), text.splitlines(), strict=True)
         changed = [(old, new) for old, new in lines if old != new]
         assert changed
         for old, new in changed:
-            words = ("soak", "Soak", "start", "end", "interval", "timeout")
-            assert any(word in old for word in words), f"{old} became {new}"
+            words = ("soak", "Soak", "start", "end", "interval", "timeout", "days", "minimumReleaseAge")
+            moved = old.replace("registry.example.com/", f"{REGISTRY}/")
+            assert any(word in old for word in words) or new == moved, f"{old} became {new}"
 
 
 def test_an_example_that_no_longer_fits_the_demo_is_noticed() -> None:
     files = examples.repository()
     files["rego/parameters.yaml"] = files["rego/parameters.yaml"].replace("1800", "3600")
     with pytest.raises(ValueError, match=r"rego/parameters\.yaml has 'minimumSoakSeconds: 1800' 0 times and not 1"):
-        pace.shortened(files)
+        pace.shortened(files, registry=REGISTRY)
+
+
+def test_the_policy_of_the_storefront_follows_what_the_demo_pushes_and_may_target_another_namespace() -> None:
+    found = parse_manifests(below("fleet", in_the_demo()), namespace=NAMESPACE, validate=parse.validate)
+    (document,) = [each.document for each in found if each.key.name == releases.POLICY]
+    policy = parse.parse_policy(document)
+    assert policy.trigger is Trigger.AUTOMATIC
+    assert [each.name for each in policy.followed] == [publisher.Publisher(f"http://{REGISTRY}").image]
+    assert tenancy.fault(policy, operator_namespace=NAMESPACE) == ""
 
 
 def test_the_automatic_example_follows_every_image_that_it_covers() -> None:

@@ -27,6 +27,15 @@ def test_stages_have_names_of_their_own_and_survive_a_round_trip() -> None:
     assert yaml.safe_load(json.dumps(stages)) == stages
 
 
+def test_which_images_crash_is_said_by_the_file_and_reaches_both_stages_of_pods() -> None:
+    assert effects.load().crashes == effects.Rules().crashes, "a file that says nothing means the same"
+    rules = effects.parse({"crashes": r":1\.0\.2$"}, "my.yaml")
+    text = [json.dumps(stage) for stage in effects.stages(rules)]
+    told = json.dumps(json.dumps(r":1\.0\.2$")).strip('"')
+    assert [told in each for each in text].count(True) == 2
+    assert not any("$crashes" in each or "]*bad" in each for each in text)
+
+
 def test_earlier_rules_win() -> None:
     rules = (effects.Rule("a", ("--first",)), effects.Rule("b", ("--second",)))
     query = effects.words_query(rules)
@@ -38,8 +47,10 @@ def test_earlier_rules_win() -> None:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        ([], "a mapping of `duration` and `rules`"),
-        ({"rule": []}, "a mapping of `duration` and `rules`"),
+        ([], "a mapping of `duration`, `rules` and `crashes`"),
+        ({"rule": []}, "a mapping of `duration`, `rules` and `crashes`"),
+        ({"crashes": 3}, "crashes: 3 is no expression for images"),
+        ({"crashes": "("}, r"crashes: '\(' is no regular expression"),
         ({"duration": "1 hour"}, "duration: '1 hour' is no duration"),
         ({"duration": 3}, "duration: 3 is no duration"),
         ({"rules": ["x"]}, r"rules\[0\]: a rule is a mapping"),

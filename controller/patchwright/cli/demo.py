@@ -20,10 +20,10 @@ from patchwright.demo import show, site
     help="What patches do to the imitated nodes, instead of the demo's own rules.",
 )
 def demo(*, keep: bool, nodes: int, effects: Path | None) -> None:
-    """Watch commits patch a fleet: a good patch, a bad one that is put back, and one that policy refuses.
+    """Watch commits patch a fleet, and images that are pushed: good ones, bad ones put back, one that policy refuses.
 
     It needs nothing but git: it builds a Kubernetes control plane (once, in minutes), starts it, and ends it. The exit
-    code is 0 only if all three stories ended as they should, by what the API server says.
+    code is 0 only if all five stories ended as they should, by what the API server says.
     """
     try:
         code = show.run(site.Plan(nodes, keep, effects), show.command_line())

@@ -14,8 +14,10 @@ from patchwright.sandbox import client
 NAMESPACE: Final = "patchwright-system"
 PLATFORM: Final = "platform"
 AGENT: Final = "node-agent"
+STOREFRONT: Final = "storefront"
 _OURS: Final = f"/apis/patchwright.dev/v1alpha1/namespaces/{NAMESPACE}"
 _CONTROLLER: Final = "patchwright.dev/operator"
+_PROPOSED_BY: Final = "patchwright.dev/proposed-by"
 Raw = dict[str, Any]
 
 
@@ -37,6 +39,18 @@ class Cluster:
         """Give a PolicyRepository."""
         return self._get(f"{_OURS}/policyrepositories/{name}")
 
+    def proposed(self, policy: str) -> list[Raw]:
+        """Give the PatchRollouts that a policy has proposed."""
+        return self._api.items(f"{_OURS}/patchrollouts", labelSelector=f"{_PROPOSED_BY}={policy}")
+
+    def shops(self) -> list[Raw]:
+        """Give the Deployments of the storefront."""
+        return self._api.items(f"/apis/apps/v1/namespaces/{STOREFRONT}/deployments")
+
+    def shop_pods(self) -> list[Raw]:
+        """Give the pods of the storefront."""
+        return self._api.items(f"/api/v1/namespaces/{STOREFRONT}/pods")
+
     def nodes(self) -> list[Raw]:
         """Give all nodes."""
         return self._api.items("/api/v1/nodes")
@@ -50,8 +64,8 @@ class Cluster:
         return self._api.get(f"/apis/apps/v1/namespaces/{PLATFORM}/daemonsets/{AGENT}")
 
     def events(self) -> Iterator[Raw]:
-        """Give the events that the operator has written, about rollouts and about nodes."""
-        for namespace in (NAMESPACE, "default"):
+        """Give the events that the operator has written, about rollouts, nodes and workloads."""
+        for namespace in (NAMESPACE, "default", STOREFRONT):
             for event in self._api.items(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"):
                 if event.get("reportingController") == _CONTROLLER:
                     yield event

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final, Self
 
 from patchwright.demo.cluster import Raw, name_of
@@ -73,12 +74,12 @@ def unchanged(before: Sequence[Raw], after: Sequence[Raw]) -> Iterator[str]:
             yield f"node {name} is not what it was before: {', '.join(parts)}"
 
 
-def contained(exposed: Collection[str], canaries: int) -> Iterator[str]:
+def contained(exposed: Collection[str], canaries: int, *, what: str = "nodes") -> Iterator[str]:
     """No more nodes than the canary may ever have seen a bad version; one at least, or nothing was tried."""
     if not exposed:
-        yield "the bad version was tried on no node at all"
+        yield f"the bad version was tried on no {what} at all"
     if len(exposed) > canaries:
-        yield f"{len(exposed)} nodes were exposed to the bad version, more than the {canaries} canaries"
+        yield f"{len(exposed)} {what} were exposed to the bad version, more than the {canaries} of the canary"
 
 
 def untouched(exposed: Collection[str]) -> Iterator[str]:
@@ -87,14 +88,16 @@ def untouched(exposed: Collection[str]) -> Iterator[str]:
         yield f"{len(exposed)} nodes were touched: {listed(sorted(exposed))}"
 
 
-def canary_first(exposed: Mapping[str, int], canaries: int, *, passed: int | None) -> Iterator[str]:
+def canary_first(
+    exposed: Mapping[str, int], canaries: int, *, passed: int | None, what: str = "nodes"
+) -> Iterator[str]:
     """L2: until the canaries had passed, no other node may have been touched; in resource versions of one cluster."""
     if passed is None:
         yield "the canary was never seen to pass"
         return
     early = [name for name, written in exposed.items() if written < passed]
     if len(early) > canaries:
-        yield f"{len(early)} nodes were touched before the {canaries} canaries had passed"
+        yield f"{len(early)} {what} were touched before the canary of {canaries} had passed"
 
 
 def remembered(policy: Raw, *, change: str, version: str) -> Iterator[str]:
@@ -120,6 +123,87 @@ def healthy(agents: Raw) -> Iterator[str]:
     desired, available = status.get("desiredNumberScheduled", 0), status.get("numberAvailable", 0)
     if available < desired or not desired:
         yield f"DaemonSet {name_of(agents)} has {available} of {desired} pods available"
+
+
+def proposed(rollout: Raw | None, *, policy: str, image: str) -> Iterator[str]:
+    """The rollout must be the policy's own, of exactly this image: nobody else may have written it."""
+    if rollout is None:
+        yield f"PatchPolicy {policy} has proposed no rollout of {image}"
+        return
+    by = (rollout["metadata"].get("labels") or {}).get("patchwright.dev/proposed-by")
+    if by != policy:
+        yield f"{name_of(rollout)} was proposed by {by} instead of {policy}"
+    pins = [f"{each['image']}:{each.get('tag')}@{each['digest']}" for each in rollout["spec"]["change"]["images"]]
+    if pins != [image]:
+        yield f"{name_of(rollout)} is of {listed(pins)} instead of {image}"
+
+
+def pinned(deployments: Sequence[Raw], image: str) -> Iterator[str]:
+    """Every Deployment must name this image, with this digest."""
+    others = [name_of(each) for each in deployments if _images(each["spec"]["template"]["spec"]) != [image]]
+    if others or not deployments:
+        yield f"{len(others)} of {len(deployments)} Deployments do not name {image}: {listed(others)}"
+
+
+def runs(pods: Sequence[Raw], digest: str) -> Iterator[str]:
+    """Every pod must be Ready, and run this digest, by what its node says."""
+    others = [name_of(pod) for pod in pods if not _runs(pod, digest)]
+    if others or not pods:
+        yield f"{len(others)} of {len(pods)} pods do not run {digest}: {listed(others)}"
+
+
+def same_templates(before: Sequence[Raw], after: Sequence[Raw]) -> Iterator[str]:
+    """Every Deployment must have exactly the pod template that it had."""
+    old = {name_of(each): each["spec"]["template"] for each in before}
+    new = {name_of(each): each["spec"]["template"] for each in after}
+    changed = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name)]
+    if changed:
+        yield f"{len(changed)} Deployments have another pod template than before: {listed(changed)}"
+
+
+def marks(deployments: Sequence[Raw]) -> Iterator[str]:
+    """L6: no record of ours may be left on a workload."""
+    marked = [name_of(each) for each in deployments if STATE in (each["metadata"].get("annotations") or {})]
+    if marked:
+        yield f"still carry the annotation {STATE}: {listed(marked)}"
+
+
+def not_tried_again(policy: Raw, before: Sequence[Raw], after: Sequence[Raw], *, since: datetime) -> Iterator[str]:
+    """L9: a look at the registry since then must have led to no other rollout, and to the word for why."""
+    seen = scanned_at(policy)
+    if seen is None or seen <= since:
+        yield f"PatchPolicy {name_of(policy)} has not looked at the registry since {since:%H:%M:%S}"
+    more = sorted({name_of(each) for each in after} - {name_of(each) for each in before})
+    if more:
+        yield f"PatchPolicy {name_of(policy)} has proposed again: {listed(more)}"
+    told = _followed(policy)
+    if (told.get("verdict"), told.get("reason")) != ("Refused", "FailedBefore"):
+        said = f"{told.get('verdict')} ({told.get('reason')})"
+        yield f"PatchPolicy {name_of(policy)} says {said} instead of Refused (FailedBefore): {told.get('message', '')}"
+
+
+def scanned_at(policy: Raw) -> datetime | None:
+    """Give when the registry was looked at last for the one image that a policy follows."""
+    text = _followed(policy).get("scannedAt")
+    return datetime.fromisoformat(text) if text else None
+
+
+def word(policy: Raw) -> str:
+    """Give what a policy says of the one image that it follows."""
+    return str(_followed(policy).get("message", ""))
+
+
+def _followed(policy: Raw) -> Raw:
+    return next(iter((policy.get("status") or {}).get("images") or ()), {})
+
+
+def _images(pod: Raw) -> list[str]:
+    return [str(each["image"]) for each in pod["containers"]]
+
+
+def _runs(pod: Raw, digest: str) -> bool:
+    containers = (pod.get("status") or {}).get("containerStatuses") or ()
+    return bool(containers) and all(each["ready"] and each["imageID"].endswith(digest) for each in containers)
 
 
 def listed(names: Sequence[str]) -> str:

@@ -9,14 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from patchwright.demo import publisher
+
 _POLICY: Final = "fleet/policies/security-updates.yaml"
+_STOREFRONT: Final = "fleet/policies/storefront.yaml"
 _PARAMETERS: Final = "rego/parameters.yaml"
 
 SUBJECT: Final = "For the demo: seconds instead of hours"
 BODY: Final = """\
 Soaks, the health check's patience and the least canary soak that the policy
-asks for are cut down to seconds, the maintenance window is always open, and
-the freeze at the end of the year is lifted. Sizes, budgets and rules stay.
+asks for are cut down to seconds, the maintenance window is always open, the
+freeze at the end of the year is lifted, a release may be new, and the registry
+is the one on this machine, looked at every second. Sizes, budgets and rules stay.
 """
 
 
@@ -36,20 +40,25 @@ EDITS: Final = (
     Edit(_POLICY, 'start: "0 22 * * MON-FRI"', 'start: "* * * * *"'),
     Edit(_POLICY, "      interval: 10s\n", "      interval: 1s\n"),
     Edit(_POLICY, "      timeout: 2m\n", "      timeout: 3s\n"),
+    Edit(_STOREFRONT, "      soak: 30m\n", "      soak: 6s\n"),
+    Edit(_STOREFRONT, "soak: 15m}", "soak: 2s}", times=2),
+    Edit(_STOREFRONT, "minimumReleaseAge: 72h", "minimumReleaseAge: 0s"),
+    Edit(_STOREFRONT, "interval: 5m", "interval: 1s"),
+    Edit(_PARAMETERS, "  days: 3\n", "  days: 0\n"),
     Edit(_PARAMETERS, "minimumSoakSeconds: 1800", "minimumSoakSeconds: 5"),
     Edit(_PARAMETERS, 'start: "2026-12-18T18:00:00+01:00"', 'start: "2020-12-18T18:00:00+01:00"'),
     Edit(_PARAMETERS, 'end: "2027-01-04T06:00:00+01:00"', 'end: "2021-01-04T06:00:00+01:00"'),
 )
 
 
-def shortened(files: Mapping[str, str]) -> dict[str, str]:
-    """Give the files that change, as they are in the demo.
+def shortened(files: Mapping[str, str], *, registry: str) -> dict[str, str]:
+    """Give the files that change, as they are in the demo; ``registry`` is where its images are.
 
     Raises:
         ValueError: the example and the edits no longer fit together; a test sees that before a user does.
     """
     found: dict[str, str] = {}
-    for edit in EDITS:
+    for edit in (*EDITS, Edit(_STOREFRONT, f"{publisher.EXAMPLE_HOST}/", f"{registry}/")):
         text = found.get(edit.path, files[edit.path])
         if text.count(edit.old) != edit.times:
             raise ValueError(f"{edit.path} has {edit.old!r} {text.count(edit.old)} times and not {edit.times}")

@@ -18,7 +18,7 @@ from rich import console as rich_console
 from patchwright.demo.findings import Claim
 from patchwright.demo.telling import Cell, Glance, steps_line
 
-_LOG_WIDTH: Final = 140
+_LOG_WIDTH: Final = 150
 _STYLES: Final = {
     Cell.WAITING: ("·", "dim"),
     Cell.DRAINING: ("□", "yellow"),
@@ -46,6 +46,8 @@ class Mark(StrEnum):
 
     GIT = "git"
     NODE = "node"
+    WORKLOAD = "workload"
+    REGISTRY = "registry"
     POLICY = "policy"
     GOOD = "ok"
     BAD = "NOT OK"
@@ -55,6 +57,8 @@ class Mark(StrEnum):
 _MARKS: Final = {
     Mark.GIT: "blue",
     Mark.NODE: "magenta",
+    Mark.WORKLOAD: "magenta",
+    Mark.REGISTRY: "blue",
     Mark.POLICY: "yellow",
     Mark.GOOD: _GOOD,
     Mark.BAD: _BAD,
@@ -155,7 +159,7 @@ def summary() -> table.Table:
     found = table.Table(box=box.ROUNDED, title="The demo in short", title_justify="left", title_style="bold")
     for column in ("Story", "Expected", "Seen"):
         found.add_column(column, overflow="fold")
-    found.add_column("Nodes touched", justify="right")
+    found.add_column("Touched", justify="right")
     found.add_column("Took", justify="right")
     found.add_column("As expected")
     return found

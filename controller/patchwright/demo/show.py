@@ -1,4 +1,4 @@
-"""The whole demo, in order: set up, three stories, a table, and nothing left running."""
+"""The whole demo, in order: set up, the stories, a table, and nothing left running."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from rich import console as rich_console
 
 from patchwright.demo import screen as screens
 from patchwright.demo import stories
+from patchwright.demo.cluster import STOREFRONT
+from patchwright.demo.publisher import REPOSITORY as NAME
 from patchwright.demo.screen import Mark, Screen
-from patchwright.demo.site import REPOSITORY, Plan, Site
+from patchwright.demo.site import FIRST_RELEASE, REPOSITORY, SHOPS, Plan, Site
 from patchwright.demo.stage import Result, Stage
 from patchwright.demo.witness import Witness
 from patchwright.sandbox import progress
@@ -49,14 +51,14 @@ def _play(screen: Screen, plan: Plan, command: str) -> int:
     began = time.monotonic()
     screen.heading(
         "Patchwright: a commit patches a fleet",
-        f"On this machine: a real Kubernetes control plane, {plan.nodes} imitated nodes, a Git server, the operator.",
+        f"On this machine: a real Kubernetes control plane, {plan.nodes} imitated nodes, Git, a registry, the operator.",
     )
     with contextlib.ExitStack() as stack:
         with progress.shown(rich_console.Console(stderr=True)) as show:
             site = stack.enter_context(Site(plan, show))
         witness = stack.enter_context(Witness(site.plane.kubeconfig))
         _introduce(screen, site)
-        results = _stories(Stage(site.cluster, site.desk, witness, screen))
+        results = _stories(Stage(site.cluster, site.desk, witness, screen=screen, publisher=site.publisher))
         good = len(results) == len(stories.ALL) and not any(result.differences for result in results)
         _summarise(screen, results, seconds=time.monotonic() - began)
         if not good:
@@ -79,6 +81,10 @@ def _introduce(screen: Screen, site: Site) -> None:
         Mark.GIT, f"{site.ready.git_url} holds examples/policy-repo; its second commit shortens the waiting times"
     )
     screen.line(
+        Mark.REGISTRY,
+        f"{site.publisher.image} has the release {FIRST_RELEASE}, which {SHOPS} Deployments in {STOREFRONT} run",
+    )
+    screen.line(
         Mark.HINT,
         f"The operator (process {site.ready.operator_pid}) follows its branch main, by PolicyRepository {REPOSITORY}.",
     )
@@ -98,7 +104,7 @@ def _summarise(screen: Screen, results: Sequence[Result], *, seconds: float) -> 
     found = screens.summary()
     for each in results:
         verdict = "[red]no[/]" if each.differences else "[green]yes[/]"
-        found.add_row(each.title, each.expected, each.seen, str(each.touched), f"{each.seconds:.0f} s", verdict)
+        found.add_row(each.title, each.expected, each.seen, each.touched, f"{each.seconds:.0f} s", verdict)
     screen.blank()
     screen.show(found)
     for each in results:
@@ -125,11 +131,17 @@ def _look_around(screen: Screen, site: Site, command: str) -> None:
         "  kubectl get patchrollouts -A -w",
         "  kubectl describe patchrollout -n patchwright-system acme-cni-1.9.0",
         "  kubectl get patchpolicy -n patchwright-system security-updates -o jsonpath='{.status.failedChanges}'",
+        "  kubectl get patchpolicy -n patchwright-system storefront -o jsonpath='{.status.images}'",
+        "  kubectl get deployments -n storefront -o wide",
         "  kubectl get nodes -L plan.patchwright.dev/security-updates,topology.kubernetes.io/zone",
         f"  tail -f {site.operator_log}",
         "",
         "Merge something yourself: copy a file in fleet/rollouts, give it another name and version, and push.",
         f"  git clone {site.ready.git_url}      # or use the clone in {clone}",
+        "",
+        "Push a release yourself, and watch it go to the storefront:",
+        f'  {sys.executable} -c "from patchwright.sandbox import images;'
+        f" images.Store('{site.plane.registry_url}').push('{NAME}:1.0.3')\"",
         "",
         "Stop all of it:",
         f"  {command} sandbox down --name {site.name}",

@@ -22,8 +22,9 @@ import yaml
 
 from patchwright.api import crds
 from patchwright.demo import attendant, examples, pace
-from patchwright.demo.cluster import AGENT, NAMESPACE, PLATFORM, Cluster
-from patchwright.sandbox import controlplane, errors, fleet, paths, progress, state
+from patchwright.demo.cluster import AGENT, NAMESPACE, PLATFORM, STOREFRONT, Cluster
+from patchwright.demo.publisher import Publisher
+from patchwright.sandbox import controlplane, errors, fleet, paths, progress, settings, state
 
 if TYPE_CHECKING:
     # GitPython looks for git when it is imported, and refuses to be where there is none: no other command needs it.
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
 
 REPOSITORY: Final = "fleet"
 _SHOP: Final = "shop"
+# They all run one image, the one that the policy storefront follows; the first release is this.
+SHOPS: Final = 10
+FIRST_RELEASE: Final = "1.0.0"
 _READY_TIMEOUT: Final = 60.0
 _STOP_TIMEOUT: Final = 20.0
 
@@ -61,6 +65,7 @@ class Site:
             paths.sandbox_directory(self.name) if plan.keep else None,
             name=self.name,
             effects=plan.effects or Path(__file__).parent / "effects.yaml",
+            parts=(*settings.CONTROL_PLANE, settings.REGISTRY),
             show=show,
         )
         self.home = Path(tempfile.mkdtemp(prefix="patchwright-demo-"))
@@ -91,15 +96,22 @@ class Site:
         """Give what can be read."""
         return Cluster(self.plane.api)
 
+    @property
+    def publisher(self) -> Publisher:
+        """Give who pushes images."""
+        return Publisher(self.plane.registry_url)
+
     def _set_up(self) -> None:
         self.plane.start()
         self._apply_kinds()
-        for namespace in (NAMESPACE, PLATFORM, _SHOP):
+        for namespace in (NAMESPACE, PLATFORM, _SHOP, STOREFRONT):
             self.plane.add_namespace(namespace)
         self._start_attendant()
         self.plane.add_nodes(self.plan.nodes)
         self.plane.api.create(f"/apis/apps/v1/namespaces/{PLATFORM}/daemonsets", _agent())
         self.plane.add_workloads(fleet.Workloads(self.plan.workloads, namespace=_SHOP, prefix="service"))
+        web = self.publisher.push(FIRST_RELEASE)
+        self.plane.add_workloads(fleet.Workloads(SHOPS, 2, STOREFRONT, prefix="web", image=web))
         self._await_attendant()
         self.desk = self._first_pushes()
         self._follow()
@@ -197,7 +209,8 @@ class Site:
         person = desk.Desk(self.ready.git_url, self.home / "clone")
         files = examples.repository()
         person.commit({name: text for name, text in files.items() if name != examples.HELD_BACK}, "How we patch")
-        person.commit(pace.shortened(files), pace.SUBJECT, pace.BODY)
+        shortened = pace.shortened(files, registry=self.publisher.host)
+        person.commit(shortened, pace.SUBJECT, pace.BODY)
         person.push()
         return person
 

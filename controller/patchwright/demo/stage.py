@@ -5,14 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from patchwright.demo import telling
-from patchwright.demo.cluster import Cluster, Raw, change_id, uid_of
+from patchwright.demo import findings, telling
+from patchwright.demo.cluster import Cluster, Raw, change_id, name_of, uid_of
 from patchwright.demo.findings import INSTALLED, Claim
+from patchwright.demo.publisher import Publisher, digest_of
 from patchwright.demo.screen import Mark, Screen
 from patchwright.demo.site import REPOSITORY
-from patchwright.demo.telling import Glance
+from patchwright.demo.telling import Cell, Glance
 from patchwright.demo.witness import Account, Witness
 from patchwright.domain.state import TERMINAL
 
@@ -33,7 +35,7 @@ class Result:
     title: str
     expected: str
     seen: str
-    touched: int
+    touched: str
     seconds: float
     differences: tuple[str, ...]
 
@@ -71,7 +73,7 @@ class Told:
     screen: Screen
 
     def end(
-        self, expected: str, seen: str, claims: Sequence[Claim], touched: int, *, told_already: Sequence[Claim] = ()
+        self, expected: str, seen: str, claims: Sequence[Claim], touched: str, *, told_already: Sequence[Claim] = ()
     ) -> Result:
         """Print the claims, and give the result with everything that differs."""
         self.screen.claims(claims)
@@ -80,13 +82,16 @@ class Told:
 
 
 class Stage:
-    """The cluster, a person at a desk, a witness, and a screen."""
+    """The cluster, a person at a desk, a publisher of images, a witness, and a screen."""
 
-    def __init__(self, cluster: Cluster, person: Desk, witness: Witness, screen: Screen) -> None:
+    def __init__(
+        self, cluster: Cluster, person: Desk, witness: Witness, *, screen: Screen, publisher: Publisher
+    ) -> None:
         self.cluster = cluster
         self.screen = screen
+        self.publisher = publisher
+        self.witness = witness
         self._person = person
-        self._witness = witness
         self._number = 0
 
     def begin(self, title: str, what: str) -> Told:
@@ -105,6 +110,38 @@ class Stage:
             self.screen.line(Mark.GIT, f"commit {merged.short} with {file} is applied, {took:.1f} s after the push")
         return merged
 
+    def push(self, tag: str) -> str:
+        """Push a release; give its image, pinned to what the registry says that it is."""
+        image = self.publisher.push(tag)
+        self.screen.line(Mark.REGISTRY, f"{image} is pushed")
+        return image
+
+    def await_proposed(self, policy: str, image: str) -> str:
+        """Wait until a policy has proposed a rollout of an image by itself; give its name, empty for none."""
+        pushed, digest = time.monotonic(), digest_of(image)
+        while time.monotonic() - pushed < _PATIENCE:
+            for each in self.cluster.proposed(policy):
+                if any(one["digest"] == digest for one in each["spec"]["change"]["images"]):
+                    took = time.monotonic() - pushed
+                    said = f"PatchPolicy {policy} proposes {name_of(each)}, {took:.1f} s after the push"
+                    self.screen.line(Mark.POLICY, said)
+                    return name_of(each)
+            time.sleep(PERIOD)
+        self.screen.line(Mark.BAD, f"PatchPolicy {policy} did not propose {image}")
+        return ""
+
+    def await_scan(self, policy: str, since: datetime) -> datetime:
+        """Wait until a policy has looked at its registry once more; give when it did, ``since`` if it did not."""
+        began = time.monotonic()
+        while time.monotonic() - began < _PATIENCE:
+            seen = findings.scanned_at(self.cluster.policy(policy))
+            if seen is not None and seen > since:
+                self.screen.line(Mark.REGISTRY, f"the registry was looked at once more, at {seen:%H:%M:%S} UTC")
+                return seen
+            time.sleep(PERIOD)
+        self.screen.line(Mark.BAD, f"PatchPolicy {policy} did not look at its registry again")
+        return since
+
     def watch(self, name: str) -> Run:
         """Follow a rollout to its end, or until patience ends."""
         run, watching = Run(name), _Watching(self.cluster, self.screen)
@@ -115,7 +152,7 @@ class Stage:
                     watching.look(run.rollout)
                 time.sleep(PERIOD)
         if run.rollout is not None:
-            run.account = self._witness.account(uid_of(run.rollout))
+            run.account = self.witness.account(uid_of(run.rollout))
         return run
 
     def _await_applied(self, merged: Merge) -> bool:
@@ -146,15 +183,20 @@ class _Watching:
     def look(self, rollout: Raw) -> None:
         """Tell what is new."""
         now = telling.glance(rollout)
+        mark = Mark.WORKLOAD if _digests(rollout) else Mark.NODE
         for sentence in telling.news(self._cluster.events(), rollout, self._events):
-            self._screen.line(Mark.NODE, sentence)
+            self._screen.line(mark, sentence)
         if self._worth_a_line(now):
             self._screen.phase(now)
             self._told, self._told_at = now, time.monotonic()
         if self._screen.lively:
-            label = f"{INSTALLED}{rollout['spec']['policyRef']['name']}"
-            zones = telling.cells(self._cluster.nodes(), label=label, change=change_id(rollout))
-            self._screen.paint(now, zones, since=self.began)
+            self._screen.paint(now, self._cells(rollout), since=self.began)
+
+    def _cells(self, rollout: Raw) -> dict[str, list[Cell]]:
+        for digest in _digests(rollout):
+            return telling.shop_cells(self._cluster.shops(), digest=digest)
+        label = f"{INSTALLED}{rollout['spec']['policyRef']['name']}"
+        return telling.cells(self._cluster.nodes(), label=label, change=change_id(rollout))
 
     def _worth_a_line(self, now: Glance) -> bool:
         if self._told is None or self._told.phase != now.phase:
@@ -163,6 +205,11 @@ class _Watching:
             return self._told.message != now.message
         quiet = time.monotonic() - self._told_at > _QUIET
         return not self._screen.lively and self._told.message != now.message and quiet
+
+
+def _digests(rollout: Raw) -> list[str]:
+    """Give what a rollout of images pins; a rollout over nodes has none."""
+    return [str(each["digest"]) for each in rollout["spec"]["change"].get("images") or ()]
 
 
 def _stalled(status: Raw) -> str:

@@ -1,4 +1,4 @@
-"""The three stories: what is merged, what should come of it, and what is looked at afterwards."""
+"""The stories of what is merged: what it is, what should come of it, and what is looked at afterwards."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from patchwright.demo import examples, findings
+from patchwright.demo import examples, findings, releases
 from patchwright.demo.cluster import Cluster, Raw, change_id
 from patchwright.demo.findings import Claim
 from patchwright.demo.screen import Mark, Screen
@@ -38,7 +38,7 @@ def good_patch(stage: Stage) -> Result:
         *(_good_claims(stage.cluster, run, total) if run.rollout else ()),
     ]
     seen = f"{run.phase}, {run.status.get('updated', '0')} nodes"
-    return told.end(f"Succeeded, {total}/{total} nodes", seen, claims, touched=len(run.exposed))
+    return told.end(f"Succeeded, {total}/{total} nodes", seen, claims, touched=_nodes(len(run.exposed)))
 
 
 def _good_claims(cluster: Cluster, run: Run, total: int) -> Iterator[Claim]:
@@ -72,7 +72,7 @@ def bad_patch(stage: Stage) -> Result:
         Claim.of("the same change under another name is refused: FailedBefore", refused),
         Claim.of("it touched no node", findings.untouched(again.exposed)),
     ]
-    touched = len(run.exposed) + len(again.exposed)
+    touched = _nodes(len(run.exposed) + len(again.exposed))
     seen = f"{run.phase}, then {again.phase}"
     return told.end("RolledBack, then Denied", seen, more, touched=touched, told_already=claims)
 
@@ -115,7 +115,8 @@ def denied(stage: Stage) -> Result:
     merged = stage.merge("linux-6.1.158", manifest, file=f"fleet/rollouts/{file}", subject=subject)
     run = stage.watch("linux-6.1.158-1")
     _tell_decision(stage.screen, run)
-    return told.end("Denied", run.phase, list(_denied_claims(stage.cluster, run, merged, before)), len(run.exposed))
+    claims = list(_denied_claims(stage.cluster, run, merged, before))
+    return told.end("Denied", run.phase, claims, _nodes(len(run.exposed)))
 
 
 def _denied_claims(cluster: Cluster, run: Run, merged: Merge, before: Sequence[Raw]) -> Iterator[Claim]:
@@ -136,8 +137,12 @@ def _tell_decision(screen: Screen, run: Run) -> None:
         screen.line(Mark.POLICY, f"OPA decision {decision.get('decisionID')}, Rego of {decision.get('revision')}")
 
 
+def _nodes(count: int) -> str:
+    return f"{count} nodes"
+
+
 def _tidy(cluster: Cluster) -> Claim:
     return Claim.of("no cordon, annotation or Job is left", findings.leftovers(cluster.nodes(), cluster.jobs()))
 
 
-ALL: Final[tuple[Story, ...]] = (good_patch, bad_patch, denied)
+ALL: Final[tuple[Story, ...]] = (good_patch, bad_patch, denied, releases.good_release, releases.bad_release)

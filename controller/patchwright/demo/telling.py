@@ -9,6 +9,7 @@ from typing import Final
 
 from patchwright.demo.cluster import Raw, name_of, uid_of
 from patchwright.domain.nodes import record
+from patchwright.domain.workloads import record as workload_record
 
 _ZONE: Final = "topology.kubernetes.io/zone"
 STATE: Final = "patchwright.dev/state"
@@ -116,8 +117,34 @@ def _cell(node: Raw, label: str, change: str) -> Cell:
     return Cell.CORDONED if node["spec"].get("unschedulable") else Cell.WAITING
 
 
+def shop_cells(deployments: Iterable[Raw], *, digest: str) -> dict[str, list[Cell]]:
+    """Give the Deployments by namespace, in the order of their names."""
+    found: dict[str, list[Cell]] = {}
+    for each in sorted(deployments, key=name_of):
+        found.setdefault(each["metadata"]["namespace"], []).append(_shop_cell(each, digest))
+    return found
+
+
+def _shop_cell(deployment: Raw, digest: str) -> Cell:
+    text = (deployment["metadata"].get("annotations") or {}).get(STATE)
+    if text is not None:
+        return _SHOP_CELLS[workload_record.decode(text).mark]
+    images = [each["image"] for each in deployment["spec"]["template"]["spec"]["containers"]]
+    return Cell.PATCHED if any(image.endswith(f"@{digest}") for image in images) else Cell.WAITING
+
+
+_SHOP_CELLS: Final = {
+    workload_record.Mark.APPLYING: Cell.PATCHING,
+    workload_record.Mark.DONE: Cell.PATCHED,
+    workload_record.Mark.FAILED: Cell.FAILED,
+    workload_record.Mark.REVERTING: Cell.RESTORING,
+    workload_record.Mark.RESTORED: Cell.WAITING,
+    workload_record.Mark.QUARANTINED: Cell.FAILED,
+}
+
+
 def news(events: Iterable[Raw], rollout: Raw, known: set[str]) -> list[str]:
-    """Give what went wrong with nodes and what was put back, once each, oldest first; ``known`` grows."""
+    """Give what went wrong with nodes or workloads and what was put back, once each, oldest first; ``known`` grows."""
     key = f"{rollout['metadata']['namespace']}/{name_of(rollout)}"
     fresh = [event for event in events if uid_of(event) not in known and _notable(event, key)]
     known.update(uid_of(event) for event in fresh)
@@ -125,13 +152,14 @@ def news(events: Iterable[Raw], rollout: Raw, known: set[str]) -> list[str]:
 
 
 _NOTABLE: Final = frozenset({"PatchFailed", "RolledBack", "Quarantined"})
+_TARGETS: Final = frozenset({"Node", "Deployment"})
 
 
 def _notable(event: Raw, rollout: str) -> bool:
-    about_node = event["regarding"].get("kind") == "Node"
+    about_target = event["regarding"].get("kind") in _TARGETS
     # Whole words: the name of one rollout may be the beginning of another's.
     by_this = f"by rollout {rollout}:" in f"{event.get('note', '')}:"
-    return about_node and event["reason"] in _NOTABLE and by_this
+    return about_target and event["reason"] in _NOTABLE and by_this
 
 
 def _told(event: Raw) -> str:

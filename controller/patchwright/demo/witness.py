@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
@@ -22,6 +22,7 @@ from patchwright.sandbox import client
 
 _JOBS: Final = "/apis/batch/v1/jobs"
 _ROLLOUTS: Final = "/apis/patchwright.dev/v1alpha1/patchrollouts"
+_PODS: Final = f"/api/v1/namespaces/{cluster.STOREFRONT}/pods"
 _BEFORE: Final = ("", "canary")
 _PAUSE: Final = 0.2
 
@@ -38,16 +39,28 @@ class Account:
     passed: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Exposed:
+    """The pods of the storefront that were ever made of an image: by workload when its first one was, as versions."""
+
+    pods: frozenset[str] = frozenset()
+    workloads: Mapping[str, int] = field(default_factory=dict)
+
+
 class Witness:
-    """Remembers the first apply Job of each rollout on each node, and the end of each canary; a context manager."""
+    """Remembers the first apply Job of each rollout on each node, and the end of each canary; a context manager.
+
+    Of pods it remembers each that was ever made, with its images: one that crashed is gone when the story ends.
+    """
 
     def __init__(self, kubeconfig: Path) -> None:
         self._kubeconfig = kubeconfig
         self._exposed: dict[str, dict[str, int]] = {}
         self._passed: dict[str, int] = {}
+        self._pods: dict[str, _Pod] = {}
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        watches = ((_JOBS, self._note_job), (_ROLLOUTS, self._note_rollout))
+        watches = ((_JOBS, self._note_job), (_ROLLOUTS, self._note_rollout), (_PODS, self._note_pod))
         self._threads = [
             threading.Thread(target=self._run, args=watch, name=f"witness of {watch[0]}", daemon=True)
             for watch in watches
@@ -67,6 +80,15 @@ class Witness:
         """Give what was seen of a rollout until now."""
         with self._lock:
             return Account(dict(self._exposed.get(rollout_uid, {})), self._passed.get(rollout_uid))
+
+    def exposed(self, image: str) -> Exposed:
+        """Give the pods that were made of an image, until now."""
+        with self._lock:
+            found = {name: pod for name, pod in self._pods.items() if image in pod.images}
+        workloads: dict[str, int] = {}
+        for pod in sorted(found.values(), key=lambda pod: pod.version):
+            workloads.setdefault(pod.workload, pod.version)
+        return Exposed(frozenset(found), workloads)
 
     def _run(self, path: str, note: Callable[[Raw], None]) -> None:
         with client.Client(self._kubeconfig, user_agent="patchwright-demo-witness") as api:
@@ -94,9 +116,23 @@ class Witness:
             nodes = self._exposed.setdefault(marks[labels.ROLLOUT], {})
             nodes.setdefault(str(notes.get(labels.NODE)), _version(job))
 
+    def _note_pod(self, pod: Raw) -> None:
+        images = frozenset(each["image"] for each in pod["spec"]["containers"])
+        made = _Pod(str(pod["metadata"]["labels"].get("app")), images, _version(pod))
+        self._pods.setdefault(cluster.name_of(pod), made)
+
     def _note_rollout(self, rollout: Raw) -> None:
         if telling.glance(rollout).wave not in _BEFORE:
             self._passed.setdefault(cluster.uid_of(rollout), _version(rollout))
+
+
+@dataclass(frozen=True, slots=True)
+class _Pod:
+    """The ``app`` that it belongs to, what it was made of, and its first version that was seen."""
+
+    workload: str
+    images: frozenset[str]
+    version: int
 
 
 def _version(thing: Raw) -> int:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -18,6 +19,10 @@ from patchwright.sandbox import errors
 
 _HERE = Path(__file__).parent
 _DURATION = re.compile(r"\d+(\.\d+)?(ms|s|m)")
+_KEYS = frozenset({"duration", "rules", "crashes"})
+# What stands for the expression in stages/pod.yaml.
+_CRASHES = "$crashes"
+_BAD = ":[^/]*bad"
 # These change the node, and cost a third write.
 _NODE_WORDS = ("--reboot", "--kernel", "--os-image", "--break-node", "--break-workloads", "--heal")
 _IS_NODE_WORD = f"^({'|'.join(_NODE_WORDS)})(=|$)"
@@ -38,10 +43,14 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """All rules, and how long a Job runs that does not say (a Go duration)."""
+    """All rules, how long a Job runs that does not say (a Go duration), and which images crash in pods of no Job.
+
+    ``crashes`` is an expression that is found anywhere in an image without its digest.
+    """
 
     rules: tuple[Rule, ...] = ()
     duration: str = "1s"
+    crashes: str = _BAD
 
 
 def load(path: Path | None = None) -> Rules:
@@ -56,12 +65,17 @@ def load(path: Path | None = None) -> Rules:
 
 def parse(raw: object, source: str) -> Rules:
     """Check the content of a file of rules."""
-    if not isinstance(raw, dict) or set(raw) - {"duration", "rules"}:
-        raise errors.SandboxError(f"{source}: sandbox effects are a mapping of `duration` and `rules`.")
+    if not isinstance(raw, dict) or set(raw) - _KEYS:
+        raise errors.SandboxError(f"{source}: sandbox effects are a mapping of `duration`, `rules` and `crashes`.")
     duration = raw.get("duration", "1s")
     if not isinstance(duration, str) or not _DURATION.fullmatch(duration):
         raise errors.SandboxError(f"{source}: duration: {duration!r} is no duration; write one such as 1s or 500ms.")
-    return Rules(tuple(_rule(each, f"{source}: rules[{i}]") for i, each in enumerate(raw.get("rules") or ())), duration)
+    crashes = raw.get("crashes", _BAD)
+    if not isinstance(crashes, str):
+        raise errors.SandboxError(f"{source}: crashes: {crashes!r} is no expression for images.")
+    _check_expression(crashes, f"{source}: crashes")
+    rules = tuple(_rule(each, f"{source}: rules[{i}]") for i, each in enumerate(raw.get("rules") or ()))
+    return Rules(rules, duration, crashes)
 
 
 def stages(rules: Rules) -> list[dict[str, object]]:
@@ -71,6 +85,8 @@ def stages(rules: Rules) -> list[dict[str, object]]:
         for name in ("node.yaml", "pod.yaml")
         for document in yaml.safe_load_all((_HERE / "stages" / name).read_text(encoding="utf-8"))
     ]
+    for document in fixed:
+        _fill_in(document, rules)
     return [*fixed, _job_ends(rules, touches_node=False), _job_ends(rules, touches_node=True)]
 
 
@@ -82,11 +98,20 @@ def _rule(raw: object, where: str) -> Rule:
     add = raw.get("add") or []
     if not isinstance(add, list) or not all(isinstance(word, str) and word.startswith("--") for word in add):
         raise errors.SandboxError(f"{where}: add: {add!r} is no list of words that begin with `--`.")
-    try:
-        re.compile(raw["word"])
-    except re.error as fault:
-        raise errors.SandboxError(f"{where}: word: {raw['word']!r} is no regular expression: {fault}.") from fault
+    _check_expression(raw["word"], f"{where}: word")
     return Rule(raw["word"], tuple(add))
+
+
+def _check_expression(text: str, where: str) -> None:
+    try:
+        re.compile(text)
+    except re.error as fault:
+        raise errors.SandboxError(f"{where}: {text!r} is no regular expression: {fault}.") from fault
+
+
+def _fill_in(stage: dict[str, Any], rules: Rules) -> None:
+    for each in stage["spec"]["selector"]["matchExpressions"]:
+        each["jq"]["key"] = each["jq"]["key"].replace(_CRASHES, json.dumps(rules.crashes))
 
 
 def _job_ends(rules: Rules, *, touches_node: bool) -> dict[str, object]:
