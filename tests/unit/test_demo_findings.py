@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -124,6 +125,91 @@ def test_agents_that_do_not_all_run_are_counted_and_none_at_all_is_no_health() -
     agents = {"metadata": {"name": "agent"}, "status": {"desiredNumberScheduled": 60, "numberAvailable": 58}}
     assert list(findings.healthy(agents)) == ["DaemonSet agent has 58 of 60 pods available"]
     assert list(findings.healthy({"metadata": {"name": "agent"}})) == ["DaemonSet agent has 0 of 0 pods available"]
+
+
+WEB = "127.0.0.1:5000/storefront/web"
+GOOD, OTHER = (f"sha256:{letter * 64}" for letter in "ab")
+SINCE = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+def of_image(*, by: str = "storefront", digest: str = GOOD) -> Raw:
+    metadata = {"name": "web-1.0.1", "labels": {"patchwright.dev/proposed-by": by}}
+    pin = {"image": WEB, "tag": "1.0.1", "digest": digest, "fromAny": ["1.0.0"]}
+    return {"metadata": metadata, "spec": {"change": {"images": [pin]}}}
+
+
+def test_a_rollout_counts_as_proposed_only_if_this_policy_did_and_for_this_very_image() -> None:
+    def told(rollout: Raw | None) -> list[str]:
+        return list(findings.proposed(rollout, policy="storefront", image=f"{WEB}:1.0.1@{GOOD}"))
+
+    assert told(of_image()) == []
+    assert told(of_image(by="kernel")) == ["web-1.0.1 was proposed by kernel instead of storefront"]
+    (other,) = told(of_image(digest=OTHER))
+    assert other.startswith(f"web-1.0.1 is of {WEB}:1.0.1@{OTHER} instead of ")
+    (none,) = told(None)
+    assert none.startswith("PatchPolicy storefront has proposed no rollout of ")
+    nobody = of_image()
+    del nobody["metadata"]["labels"]
+    assert told(nobody) == ["web-1.0.1 was proposed by None instead of storefront"]
+
+
+def deployment(name: str, image: str, **annotations: str) -> Raw:
+    template = {"spec": {"containers": [{"name": "app", "image": image}]}}
+    return {"metadata": {"name": name, "annotations": annotations}, "spec": {"template": template}}
+
+
+def test_deployments_that_do_not_name_exactly_the_pinned_image_are_named() -> None:
+    image = f"{WEB}:1.0.1@{GOOD}"
+    shops = [deployment("a", image), deployment("b", f"{WEB}:1.0.1"), deployment("c", f"{WEB}:1.0.1@{OTHER}")]
+    assert list(findings.pinned(shops[:1], image)) == []
+    assert list(findings.pinned(shops, image)) == [f"2 of 3 Deployments do not name {image}: b, c"]
+    assert list(findings.pinned([], image)) != [], "nobody at all is no success"
+
+
+def pod(name: str, *, digest: str = GOOD, ready: bool = True) -> Raw:
+    containers = [{"ready": ready, "imageID": f"{WEB}@{digest}"}]
+    return {"metadata": {"name": name}, "status": {"containerStatuses": containers}}
+
+
+def test_pods_that_are_not_ready_or_run_something_else_are_named() -> None:
+    starting = {"metadata": {"name": "d"}, "status": {}}
+    pods = [pod("a"), pod("b", digest=OTHER), pod("c", ready=False), starting]
+    assert list(findings.runs(pods[:1], GOOD)) == []
+    assert list(findings.runs(pods, GOOD)) == [f"3 of 4 pods do not run {GOOD}: b, c, d"]
+    assert list(findings.runs([], GOOD)) == [f"0 of 0 pods do not run {GOOD}: none"]
+
+
+def test_a_pod_template_that_came_back_as_another_string_is_not_what_it_was() -> None:
+    before = [deployment("a", f"{WEB}:1.0.1@{GOOD}"), deployment("b", f"{WEB}:1.0.1@{GOOD}")]
+    after = [deployment("a", f"{WEB}@{GOOD}"), deployment("b", f"{WEB}:1.0.1@{GOOD}", other="x")]
+    assert list(findings.same_templates(before, before)) == []
+    assert list(findings.same_templates(before, after)) == ["1 Deployments have another pod template than before: a"]
+    assert list(findings.same_templates(before, after[1:])) != []
+
+
+def test_a_record_that_was_left_on_a_deployment_is_found() -> None:
+    left = deployment("a", WEB, **{"patchwright.dev/state": "{}"})
+    assert list(findings.marks([left, deployment("b", WEB)])) == ["still carry the annotation patchwright.dev/state: a"]
+    assert list(findings.marks([deployment("b", WEB)])) == []
+
+
+def following(**image: Any) -> Raw:
+    told = {"scannedAt": "2026-11-25T12:00:01Z", "verdict": "Refused", "reason": "FailedBefore", **image}
+    return {"metadata": {"name": "storefront"}, "status": {"images": [told]}}
+
+
+def test_not_tried_again_needs_a_later_look_no_other_rollout_and_the_word_for_why() -> None:
+    def told(policy: Raw, *after: Raw) -> list[str]:
+        return list(findings.not_tried_again(policy, [of_image()], after, since=SINCE))
+
+    assert told(following(), of_image()) == []
+    old = "PatchPolicy storefront has not looked at the registry since 12:00:00"
+    assert told(following(scannedAt="2026-11-25T12:00:00Z"), of_image()) == [old]
+    again = {"metadata": {"name": "web-1.0.2"}}
+    assert told(following(), of_image(), again) == ["PatchPolicy storefront has proposed again: web-1.0.2"]
+    (word,) = told(following(verdict="Update", reason="Newer", message="1.0.2"), of_image())
+    assert word == "PatchPolicy storefront says Update (Newer) instead of Refused (FailedBefore): 1.0.2"
+    assert len(told({"metadata": {"name": "storefront"}}, of_image())) == 2, "nor does silence count"
 
 
 def test_long_lists_are_cut_with_their_rest_counted() -> None:

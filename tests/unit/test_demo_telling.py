@@ -14,6 +14,7 @@ from patchwright.demo.findings import Claim
 from patchwright.demo.screen import Mark, Screen
 from patchwright.demo.telling import Cell, Step
 from patchwright.domain.nodes import record
+from patchwright.domain.workloads import record as workload_record
 
 NOW = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PLAN = {
@@ -69,6 +70,28 @@ def test_every_mark_a_node_can_have_has_a_picture() -> None:
         assert telling.cells([node("n", mark=mark)], label=LABEL, change="c1")
 
 
+def shop(name: str, *, mark: workload_record.Mark | None = None, image: str = "web@sha256:0") -> Raw:
+    images = (workload_record.ImageRecord("containers", "app", was="web:1.0.0", to="web@sha256:1"),)
+    written = workload_record.Record("ns/x", "uid", "c1", mark, 0, NOW, NOW, images=images) if mark else None
+    annotations = {"patchwright.dev/state": workload_record.encode(written)} if written else {}
+    template = {"spec": {"containers": [{"image": image}]}}
+    metadata = {"name": name, "namespace": "storefront", "annotations": annotations}
+    return {"metadata": metadata, "spec": {"template": template}}
+
+
+def test_deployments_are_shown_in_the_order_of_their_names_by_their_records_and_then_by_their_images() -> None:
+    marks = [workload_record.Mark.APPLYING, workload_record.Mark.REVERTING, workload_record.Mark.FAILED]
+    shops = [shop(f"web-{number}", mark=mark) for number, mark in enumerate(marks)]
+    done = shop("web-3", image="web:1.0.1@sha256:1")
+    found = telling.shop_cells([done, shop("web-4"), *shops], digest="sha256:1")
+    assert found == {"storefront": [Cell.PATCHING, Cell.RESTORING, Cell.FAILED, Cell.PATCHED, Cell.WAITING]}
+
+
+def test_every_mark_a_deployment_can_have_has_a_picture() -> None:
+    for mark in workload_record.Mark:
+        assert telling.shop_cells([shop("web", mark=mark)], digest="sha256:1")
+
+
 def event(uid: str, reason: str, note: str, *, at: int = 0, kind: str = "Node") -> Raw:
     return {
         "metadata": {"uid": uid},
@@ -83,6 +106,7 @@ def test_what_went_wrong_is_told_once_oldest_first_and_only_of_this_rollout() ->
     events = [
         event("2", "RolledBack", "RolledBack by rollout ns/openssl", at=9),
         event("1", "PatchFailed", "PatchFailed by rollout ns/openssl: exit code 1", at=3),
+        event("6", "PatchFailed", "could not be patched by rollout ns/openssl", at=10, kind="Deployment"),
         event("3", "Patched", "Patched by rollout ns/openssl"),
         event("4", "RolledBack", "RolledBack by rollout ns/openssl-2"),
         event("5", "RolledBack", "by rollout ns/openssl", kind="PatchRollout"),
@@ -91,6 +115,7 @@ def test_what_went_wrong_is_told_once_oldest_first_and_only_of_this_rollout() ->
     assert telling.news(events, rollout(), known) == [
         "node-1: PatchFailed by rollout ns/openssl: exit code 1",
         "node-1: RolledBack by rollout ns/openssl",
+        "node-1: could not be patched by rollout ns/openssl",
     ]
     assert telling.news(events, rollout(), known) == []
 

@@ -33,7 +33,7 @@ def test_which_images_crash_is_said_by_the_file_and_reaches_both_stages_of_pods(
     text = [json.dumps(stage) for stage in effects.stages(rules)]
     told = json.dumps(json.dumps(r":1\.0\.2$")).strip('"')
     assert [told in each for each in text].count(True) == 2
-    assert not any("$crashes" in each or "]*bad" in each for each in text)
+    assert not any("test($crashes)" in each or "]*bad" in each for each in text)
 
 
 def test_earlier_rules_win() -> None:

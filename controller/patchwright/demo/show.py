@@ -50,8 +50,8 @@ def run(plan: Plan, command: str) -> int:
 def _play(screen: Screen, plan: Plan, command: str) -> int:
     began = time.monotonic()
     screen.heading(
-        "Patchwright: a commit patches a fleet",
-        f"On this machine: a real Kubernetes control plane, {plan.nodes} imitated nodes, Git, a registry, the operator.",
+        "Patchwright: a commit patches a fleet, and so does a release",
+        f"On this machine: a real control plane, {plan.nodes} imitated nodes, Git, an image registry, the operator.",
     )
     with contextlib.ExitStack() as stack:
         with progress.shown(rich_console.Console(stderr=True)) as show:
@@ -140,14 +140,19 @@ def _look_around(screen: Screen, site: Site, command: str) -> None:
         f"  git clone {site.ready.git_url}      # or use the clone in {clone}",
         "",
         "Push a release yourself, and watch it go to the storefront:",
-        f'  {sys.executable} -c "from patchwright.sandbox import images;'
-        f" images.Store('{site.plane.registry_url}').push('{NAME}:1.0.3')\"",
+        f"  {_push(site, '1.0.3')}",
         "",
         "Stop all of it:",
         f"  {command} sandbox down --name {site.name}",
     )
     for line in lines:
         screen.console.print(line, markup=False, soft_wrap=True)
+
+
+def _push(site: Site, tag: str) -> str:
+    """Give the command that pushes a release: nobody need have a tool for images."""
+    does = f"images.Store('{site.plane.registry_url}').push('{NAME}:{tag}')"
+    return f'{sys.executable} -c "from patchwright.sandbox import images; {does}"'
 
 
 @contextlib.contextmanager
