@@ -114,8 +114,8 @@ def _pinned(shops: Sequence[Raw], image: str) -> Iterator[str]:
 
 
 def _seen(run: Run, again: Sequence[Claim]) -> str:
-    tried = any(claim.faults for claim in again) or not again
-    return f"{run.phase}, {'perhaps' if tried else 'not'} tried again"
+    silent = again and not any(claim.faults for claim in again)
+    return f"{run.phase}, not tried again" if silent else run.phase
 
 
 def _touched(exposed: Exposed) -> str:
