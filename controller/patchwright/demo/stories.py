@@ -138,7 +138,7 @@ def _tell_decision(screen: Screen, run: Run) -> None:
 
 
 def _nodes(count: int) -> str:
-    return f"{count} nodes"
+    return "1 node" if count == 1 else f"{count} nodes"
 
 
 def _tidy(cluster: Cluster) -> Claim:
