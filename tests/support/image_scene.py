@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Mapping
 from typing import Any, Final
 
+from patchwright import errors
 from patchwright.sandbox import images
 from patchwright.sandbox.images import Pushed
 from support.observer import Raw
@@ -110,7 +112,9 @@ class ImageScene(WorkloadScene):
     def clear(self) -> None:
         """Delete what this scene has made; policies propose nothing any more while their rollouts go."""
         for policy in self._mine("PatchPolicy"):
-            self.change("PatchPolicy", policy, {"spec": {"suspend": True}})
+            # One that the test deleted may still be on its way out: until then the watch tells of it.
+            with contextlib.suppress(errors.NotFound):
+                self.change("PatchPolicy", policy, {"spec": {"suspend": True}})
         super().clear()
 
     def _mine(self, kind: str) -> list[str]:
