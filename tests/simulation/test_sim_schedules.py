@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
+from patchwright.domain.nodes.record import Mark, Record
 from patchwright.pipeline.facts import Facts, NodeFacts
 from support.simulator import chance, loop
 from support.simulator.calls import Fault
@@ -44,6 +48,15 @@ def test_whoever_meets_another_writer_doubts_what_it_saw_of_volumes(monkeypatch:
     play(scenario, Circumstances(faults={call: Fault.CONFLICT}))
 
     assert len(doubted) == 1
+
+
+# Two operators at once: the other begins the drain that this one had begun, or begins it again after an uncordon.
+def test_what_was_seen_of_volumes_in_a_drain_that_another_operator_begins_is_doubted() -> None:
+    begun = Record("r", "r-uid", "c", Mark.DRAINING, wave=0, started_at=loop.EPOCH, since=loop.EPOCH, cordoned=True)
+    facts = NodeFacts(claims=frozenset({"default/data"}), since=begun.since)
+    assert facts.seen(begun) == facts.claims
+    assert facts.seen(replace(begun, since=loop.EPOCH + timedelta(seconds=1))) is None
+    assert facts.seen(None) is None
 
 
 @pytest.mark.parametrize("number", [3, 28, 531])

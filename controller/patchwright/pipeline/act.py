@@ -222,7 +222,7 @@ class Executor:
         known = self.facts.nodes.pop(node.uid, None)
         before = self._record(node)
         if after is not None and after.mark in DRAINS and self.snapshot.policy.drain.wait_for_volume_detach:
-            self.facts.nodes[node.uid] = NodeFacts(claims=_claims(before, after, known))
+            self.facts.nodes[node.uid] = NodeFacts(claims=_claims(before, after, known), since=after.since)
         if before is None or after is None:
             return
         if before.mark is after.mark:
@@ -331,4 +331,4 @@ def _claims(before: Record | None, after: Record, known: NodeFacts | None) -> fr
     """
     if before is None or before.mark is not after.mark:
         return frozenset()
-    return known.claims if known else None
+    return known.seen(before) if known else None

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from patchwright.domain.health import CheckState
 from patchwright.domain.model import PatchPolicy
+from patchwright.domain.nodes.record import Record
 from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList, VolumeList
 from patchwright.domain.state import RolloutState, WavePolicy
 from patchwright.domain.targets import Note
@@ -21,18 +22,24 @@ from patchwright.errors import PatchwrightError
 class NodeFacts:
     """What was seen of one node's pods and volumes since its cordon, and what the eviction API answered, by pod UID.
 
-    ``claims`` are those of every pod seen since then, ``None`` when the cordon was not this process's.
+    ``claims`` are those of every pod seen since then, ``None`` when the cordon was not this process's. ``since`` is the
+    beginning of the drain that they were seen in, as its record says it.
     """
 
     pods: PodList | None = None
     evictions: dict[str, EvictionAttempt] = field(default_factory=dict)
     volumes: VolumeList | None = None
     claims: frozenset[str] | None = None
+    since: datetime | None = None
+
+    def seen(self, record: Record | None) -> frozenset[str] | None:
+        """Give the claims, ``None`` in another drain than theirs: another operator has begun it, or begun it again."""
+        return self.claims if record is not None and record.since == self.since else None
 
     def onto(self, node: NodeView) -> NodeView:
         """Give the node with what was seen of it."""
         seen = replace(node, pods=self.pods, evictions=self.evictions)
-        return seen if self.volumes is None else replace(seen, volumes=self.volumes, claims=self.claims)
+        return seen if self.volumes is None else replace(seen, volumes=self.volumes, claims=self.seen(node.record))
 
 
 @dataclass(slots=True)

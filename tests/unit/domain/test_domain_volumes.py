@@ -50,6 +50,13 @@ def test_volumes_are_listed_once_the_pods_have_gone_and_not_before() -> None:
     assert (kinds(standing), standing.message) == ([ListVolumes], "waits to see which volumes are attached")
 
 
+# The simulator's seed 2746: an operator that another one was faster than believed what it had seen in the drain before.
+def test_volumes_that_were_seen_in_an_earlier_drain_are_looked_at_anew() -> None:
+    earlier = listed(GOING.pods(), seconds=61)
+    standing = stand(earlier, **waits())
+    assert (kinds(standing), standing.message) == ([ListVolumes], "waits to see which volumes are attached")
+
+
 def test_by_default_nobody_asks_for_volumes() -> None:
     assert kinds(stand(GOING.pods())) == [WriteRecord, StartJob]
 

@@ -12,7 +12,7 @@ from patchwright.domain.actions import Mark as WriteRecord
 from patchwright.domain.model import Drain, OnTimeout
 from patchwright.domain.nodes import balancers, drain, jobs, marks, spans, volumes
 from patchwright.domain.nodes.record import Record
-from patchwright.domain.nodes.view import NodeView, PodList, PodView
+from patchwright.domain.nodes.view import NodeView, PodList, PodView, VolumeList
 from patchwright.domain.targets import Brief, Stage, Standing
 
 # The scheduler may have bound a pod while the cordon was on its way; a list made later than this after the cordon
@@ -111,8 +111,9 @@ def _emptied(node: NodeView, record: Record, brief: Brief, way: _Way, *, pods: P
     """
     if not brief.policy.drain.wait_for_volume_detach or node.unreachable:
         return marks.standing(way.stage, record, message="is drained", actions=way.go_on())
-    left = volumes.left(node.volumes, pods, node.claims) if node.volumes else ()
-    if node.volumes and not left:
+    seen = _volumes(node, record)
+    left = volumes.left(seen, pods, node.claims) if seen else ()
+    if seen and not left:
         return marks.standing(way.stage, record, message="is drained, volumes included", actions=way.go_on())
     message = volumes.sentence(left) if left else "waits to see which volumes are attached"
     if brief.now >= _deadline(record, brief.policy.drain):
@@ -120,11 +121,16 @@ def _emptied(node: NodeView, record: Record, brief: Brief, way: _Way, *, pods: P
     return replace(_look_at_volumes(node, record, brief, way, message=message), reason="VolumeAttached" if left else "")
 
 
+def _volumes(node: NodeView, record: Record) -> VolumeList | None:
+    """Give the volumes as they were seen in this drain: what was attached in an earlier one says nothing of this."""
+    return node.volumes if node.volumes and node.volumes.at >= record.since else None
+
+
 def _look_at_volumes(node: NodeView, record: Record, brief: Brief, way: _Way, *, message: str) -> Standing:
     """List the volumes; pods too when it is not the first time, since something may have come meanwhile."""
     actions: tuple[Action, ...] = (ListVolumes(node.ref),)
-    if node.volumes is not None:
-        due = brief.now >= node.volumes.at + volumes.LOOK_AGAIN
+    if seen := _volumes(node, record):
+        due = brief.now >= seen.at + volumes.LOOK_AGAIN
         actions = (ListPods(node.ref), *actions) if due else ()
     return marks.standing(way.stage, record, message=message, actions=actions, wake=brief.now + volumes.LOOK_AGAIN)
 
