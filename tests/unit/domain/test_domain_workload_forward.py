@@ -268,6 +268,13 @@ def test_what_is_done_is_looked_at_every_ten_seconds_while_it_is_watched() -> No
     assert stand(done(seconds=60).scaled(0)).actions == ()
 
 
+def test_what_is_done_and_short_of_a_pod_is_looked_at_soon() -> None:
+    look = (ListWorkloadPods(workload().view.ref),)
+    ill = done(seconds=60).but(available_pods=0)
+    assert stand(ill.pods(pod(), pod("web-1"), seconds=2)).actions == look
+    assert stand(ill.pods(pod(), pod("web-1"), seconds=1)).wake == NOW + timedelta(seconds=1)
+
+
 @pytest.mark.parametrize(
     ("made", "reason"),
     [

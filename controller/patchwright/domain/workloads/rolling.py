@@ -102,7 +102,8 @@ def done(view: WorkloadView, record: Record, brief: Brief) -> Standing:
     if found := health.unwell(view, record, now=brief.now, deadline=marks.limit(brief)):
         failed = marks.fail(view, record, brief, reason=found[0], message=found[1])
         return marks.standing(Stage.FAILED, failed.record, actions=(failed,))
-    due = _due(view, LOOK_IN_SOAK, never=record.since)
+    # Its own status is watched, and says that it lacks a pod long before ten seconds are over.
+    due = _due(view, LOOK if health.unsettled(view) else LOOK_IN_SOAK, never=record.since)
     look: tuple[Action, ...] = (ListWorkloadPods(view.ref),) if brief.now >= due else ()
     return replace(well, actions=look, wake=due)
 
