@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from rich import console
 
-from bench import engine, latencies, machine, report, rollouts, scale
+from bench import badimages, engine, latencies, machine, report, rollouts, scale
 from bench.report import Section
 from bench.rollouts import Size
 from patchwright.sandbox import progress
@@ -33,6 +33,7 @@ def _rows(*, quick: bool, profile: Path | None) -> Mapping[str, Bench]:
         "rollout-200": partial(rollouts.bench, small if quick else Size(200, 20), profile=profile),
         "rollout-1000": partial(rollouts.bench, small if quick else Size(1000, 100), profile=profile),
         "rollback": partial(latencies.rollback, times=times),
+        "image-rollback": partial(badimages.bench, times=times),
         "push": partial(latencies.push, times=times),
         "scale-1000": partial(scale.bench, tiny if quick else scale.Size(1000)),
         "scale-5000": partial(scale.bench, tiny if quick else scale.Size(5000)),

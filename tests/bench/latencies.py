@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import statistics
 import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench import stage
+from bench import report, stage
 from bench.process import OperatorProcess
-from bench.report import Line, Section, within
+from bench.report import Section
 from patchwright.sandbox import gitserver, progress
 from support import git_servers
 
 ROLLBACK_S, PUSH_S = 5.0, 1.0
 REPOSITORY = "fleet"
 REGO = Path(__file__).parents[2] / "examples" / "policy-repo" / "rego"
-COLUMNS = ("what", "median, s", "longest, s", "times")
-Taken = Sequence[float]
 
 
 # --- bad canary ---------------------------------------------------------------------------------------------------
@@ -45,12 +42,12 @@ def rollback(show: progress.Progress, *, times: int) -> list[Section]:
             failing.append(_trial(on, rollouts, pods, version=f"1.{number}.0-fail"))
             breaking.append(_trial(on, rollouts, nodes, version=f"1.{number}.0-bad"))
     lines = (
-        _line("Job's pod failed → RollingBack", failing, ROLLBACK_S),
-        _line("node NotReady in the soak → RollingBack", breaking, ROLLBACK_S),
+        report.durations("Job's pod failed → RollingBack", failing, ROLLBACK_S),
+        report.durations("node NotReady in the soak → RollingBack", breaking, ROLLBACK_S),
     )
     numbers = {"failed_job_s": failing, "broken_node_s": breaking}
     title = "Bad canary seen to rollback begun, by an observer's watches"
-    return [Section("rollback", title, COLUMNS, lines, numbers)]
+    return [Section("rollback", title, report.DURATIONS, lines, numbers)]
 
 
 def _trial(on: stage.Stage, rollouts: stage.Sight, evidence: stage.Sight, *, version: str) -> float:
@@ -91,11 +88,11 @@ def push(show: progress.Progress, *, times: int) -> list[Section]:
             changed = {"rego/rollout.rego": rego["rego/rollout.rego"] + f"\n# {number}\n"}
             with_rego.append(_push(on, server, applied, number=50 + number, more=changed))
     lines = (
-        _line("webhook sent → applied, manifests changed", plain, PUSH_S),
-        _line("webhook sent → applied, Rego changed too", with_rego, PUSH_S),
+        report.durations("webhook sent → applied, manifests changed", plain, PUSH_S),
+        report.durations("webhook sent → applied, Rego changed too", with_rego, PUSH_S),
     )
     title = "Git push (webhook) to changed objects in the cluster"
-    return [Section("push", title, COLUMNS, lines, {"manifests_s": plain, "rego_s": with_rego})]
+    return [Section("push", title, report.DURATIONS, lines, {"manifests_s": plain, "rego_s": with_rego})]
 
 
 class Served:
@@ -162,9 +159,3 @@ def _repository(url: str) -> stage.Manifest:
 
 def _size(policy: stage.Manifest) -> list[str]:
     return [f"max {policy['spec']['strategy']['maxUnavailable']}"]
-
-
-def _line(what: str, taken: Taken, budget: float) -> Line:
-    longest = max(taken)
-    cells = (what, f"{statistics.median(taken):.2f}", f"{longest:.2f}", f"{len(taken)}")
-    return Line(cells, f"< {budget:.0f} s", within(longest, budget))

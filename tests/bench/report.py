@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 from rich import console, table
 
 Numbers = Mapping[str, Any]
+DURATIONS = ("what", "median, s", "longest, s", "times")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,13 @@ class Section:
 def within(measured: float, budget: float) -> bool:
     """Tell whether a number keeps a budget that it must not exceed."""
     return measured <= budget
+
+
+def durations(what: str, taken: Sequence[float], budget: float | None = None) -> Line:
+    """Give the line of something that was done several times; the longest is held against the budget."""
+    longest = max(taken)
+    cells = (what, f"{statistics.median(taken):.2f}", f"{longest:.2f}", f"{len(taken)}")
+    return Line(cells) if budget is None else Line(cells, f"< {budget:.0f} s", within(longest, budget))
 
 
 def show(section: Section, out: console.Console) -> None:

@@ -6,7 +6,7 @@ import json
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,13 +48,13 @@ class Stage:
 
 
 @contextmanager
-def raised(nodes: int, show: progress.Progress) -> Iterator[Stage]:
+def raised(nodes: int, show: progress.Progress, *, parts: Sequence[str] = settings.CONTROL_PLANE) -> Iterator[Stage]:
     """Raise a control plane with so many nodes and our kinds; it goes when the context ends."""
     with tempfile.TemporaryDirectory(prefix="patchwright-bench-") as name:
         directory, port = Path(name), ports.free()[0]
         bundle = f"http://127.0.0.1:{port}/{BUNDLE_RESOURCE}"
         lease = settings.lease_for(nodes)
-        with controlplane.ControlPlane(opa_bundle_url=bundle, lease_seconds=lease, show=show) as plane:
+        with controlplane.ControlPlane(opa_bundle_url=bundle, lease_seconds=lease, parts=parts, show=show) as plane:
             place = Place(directory, plane.kubeconfig, plane.opa_url, plane.binary("opa"), port)
             stage = Stage(plane, place)
             _our_kinds(stage)
@@ -88,7 +88,7 @@ def policy(name: str, *, max_unavailable: int, soak: str = "0s", **spec: Any) ->
     """Give a policy for all nodes: a canary of one, then everything."""
     strategy = {"canary": {"count": 1, "soak": soak}, "maxUnavailable": max_unavailable}
     target = {"nodes": {"selector": {}, "driver": "script"}}
-    return _ours("PatchPolicy", name, {"target": target, "strategy": strategy, **spec})
+    return ours("PatchPolicy", name, {"target": target, "strategy": strategy, **spec})
 
 
 def rollout(name: str, *, policy: str, version: str) -> Manifest:
@@ -99,10 +99,11 @@ def rollout(name: str, *, policy: str, version: str) -> Manifest:
         "apply": {"args": [f"--version={version}"]},
         "rollback": {"args": ["--version=1.0.0"]},
     }
-    return _ours("PatchRollout", name, {"policyRef": {"name": policy}, "change": {"script": script}})
+    return ours("PatchRollout", name, {"policyRef": {"name": policy}, "change": {"script": script}})
 
 
-def _ours(kind: str, name: str, spec: Mapping[str, Any]) -> Manifest:
+def ours(kind: str, name: str, spec: Mapping[str, Any]) -> Manifest:
+    """Give an object of ours."""
     metadata = {"name": name, "namespace": NAMESPACE}
     return {"apiVersion": "patchwright.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": dict(spec)}
 
