@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from rich import console
 
-from bench import badimages, engine, latencies, machine, report, rollouts, scale
+from bench import badimages, engine, imagefleet, latencies, machine, report, rollouts, scale
 from bench.report import Section
 from bench.rollouts import Size
 from patchwright.sandbox import progress
@@ -27,6 +27,7 @@ Bench = Callable[[progress.Progress], list[Section]]
 def _rows(*, quick: bool, profile: Path | None) -> Mapping[str, Bench]:
     small = Size(40, 10)
     tiny = scale.Size(100, pods=300, patched=20, rest=10)
+    fleet = imagefleet.Size(40, images=8, rest=10) if quick else imagefleet.Size(1000)
     times = 1 if quick else 5
     return {
         "engine": partial(engine.bench, quick=quick),
@@ -35,6 +36,8 @@ def _rows(*, quick: bool, profile: Path | None) -> Mapping[str, Bench]:
         "rollback": partial(latencies.rollback, times=times),
         "image-rollback": partial(badimages.bench, times=times),
         "push": partial(latencies.push, times=times),
+        "images-1000": partial(imagefleet.bench, fleet, profile=profile),
+        "images-rest": partial(imagefleet.rest, fleet),
         "scale-1000": partial(scale.bench, tiny if quick else scale.Size(1000)),
         "scale-5000": partial(scale.bench, tiny if quick else scale.Size(5000)),
     }

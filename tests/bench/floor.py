@@ -11,7 +11,8 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,7 @@ class Floor:
 
     async def run(self, nodes: Sequence[str], parallel: int) -> float:
         """Patch every node, so many at once; give the seconds it took."""
-        version = (await self._json("GET", _PODS, params=self._mine))["metadata"]["resourceVersion"]
+        version = (await call(self.session, "GET", _PODS, params=self._mine))["metadata"]["resourceVersion"]
         watching = asyncio.create_task(self._watch(version))
         limit = asyncio.Semaphore(parallel)
         began = time.monotonic()
@@ -54,7 +55,7 @@ class Floor:
         took = time.monotonic() - began
         watching.cancel()
         await asyncio.wait({watching})
-        await self._json("DELETE", _JOBS, params=self._mine, json={"propagationPolicy": "Background"})
+        await call(self.session, "DELETE", _JOBS, params=self._mine, json={"propagationPolicy": "Background"})
         return took
 
     @property
@@ -65,11 +66,11 @@ class Floor:
         done = self.done[name] = asyncio.Event()
         path = f"/api/v1/nodes/{name}"
         async with limit:
-            node = await self._json("PATCH", path, headers=_MERGE, json={"spec": {"unschedulable": True}})
-            await self._json("GET", "/api/v1/pods", params={"fieldSelector": f"spec.nodeName={name}"})
-            await self._json("POST", _JOBS, json=self._job(node))
+            node = await call(self.session, "PATCH", path, headers=_MERGE, json={"spec": {"unschedulable": True}})
+            await call(self.session, "GET", "/api/v1/pods", params={"fieldSelector": f"spec.nodeName={name}"})
+            await call(self.session, "POST", _JOBS, json=self._job(node))
             await done.wait()
-            await self._json("PATCH", path, headers=_MERGE, json={"spec": {"unschedulable": None}})
+            await call(self.session, "PATCH", path, headers=_MERGE, json={"spec": {"unschedulable": None}})
 
     def _job(self, node: dict[str, Any]) -> dict[str, Any]:
         metadata = node["metadata"]
@@ -87,12 +88,14 @@ class Floor:
                 if pod.get("status", {}).get("phase") == "Succeeded":
                     self.done[pod["spec"]["nodeName"]].set()
 
-    async def _json(self, method: str, path: str, **options: Any) -> dict[str, Any]:
-        async with self.session.request(method, path, **options) as response:
-            body: dict[str, Any] = await response.json()
-            if response.status >= 400:
-                raise RuntimeError(f"{method} {path}: {response.status} {body.get('message')}")
-            return body
+
+async def call(session: aiohttp.ClientSession, method: str, path: str, **options: Any) -> dict[str, Any]:
+    """Make one request; whatever is refused is an error, for then nothing that was measured counts."""
+    async with session.request(method, path, **options) as response:
+        body: dict[str, Any] = await response.json()
+        if response.status >= 400:
+            raise RuntimeError(f"{method} {path}: {response.status} {body.get('message')}")
+        return body
 
 
 def run(on: stage.Stage, nodes: Sequence[str], *, parallel: int, name: str) -> float:
@@ -109,14 +112,21 @@ async def _run(on: stage.Stage, nodes: Sequence[str], *, parallel: int, name: st
     rollout = stage.rollout(name, policy="floor", version="1.0.1")
     for manifest in (policy, rollout):
         manifest["metadata"] |= stamped
+    async with session(on, parallel + 1) as found:
+        floor = Floor(found, parse.parse_rollout(rollout), parse.parse_policy(policy))
+        return await floor.run(nodes, parallel)
+
+
+@asynccontextmanager
+async def session(on: stage.Stage, connections: int) -> AsyncIterator[aiohttp.ClientSession]:
+    """Open a session with the API server, as its administrator."""
     base, context = _login(on.plane.kubeconfig)
-    connector = aiohttp.TCPConnector(ssl=context, limit=parallel + 1)
+    connector = aiohttp.TCPConnector(ssl=context, limit=connections)
     headers = {"User-Agent": USER_AGENT, "Accept": "application/json"}
     async with aiohttp.ClientSession(
         base, connector=connector, headers=headers, timeout=aiohttp.ClientTimeout(total=None)
-    ) as session:
-        floor = Floor(session, parse.parse_rollout(rollout), parse.parse_policy(policy))
-        return await floor.run(nodes, parallel)
+    ) as found:
+        yield found
 
 
 def _login(kubeconfig: Path) -> tuple[str, ssl.SSLContext]:
