@@ -1,4 +1,4 @@
-"""The demo as a user runs it: a process of its own, all five stories, and nothing left running however it ends."""
+"""The demo as a user runs it: a process of its own, all six stories, and nothing left running however it ends."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def shell(script: str, cwd: Path) -> str:
     return done.stdout
 
 
-def test_all_five_stories_end_as_they_should_and_what_is_kept_can_be_looked_at_and_stopped(home: Path) -> None:
+def test_all_six_stories_end_as_they_should_and_what_is_kept_can_be_looked_at_and_stopped(home: Path) -> None:
     demo = Demo(home, "--keep")
     assert demo.ended(within=500) == 0, demo.output
     rows = [line.split("│") for line in demo.output.splitlines() if line.startswith("│")]
@@ -102,13 +102,14 @@ def test_all_five_stories_end_as_they_should_and_what_is_kept_can_be_looked_at_a
         ["Denied", "yes"],
         ["Succeeded, 10/10 workloads", "yes"],
         ["RolledBack, not tried again", "yes"],
+        ["RolledBack, in Git too", "yes"],
     ]
-    good, bad, refused, everywhere, once = (int(row[4].split()[0]) for row in rows[1:])
+    good, bad, refused, everywhere, once, in_git = (int(row[4].split()[0]) for row in rows[1:])
     # On a slow machine the first canary is seen to fail before the third has begun.
     assert good == 60
     assert 1 <= bad <= 3
     assert refused == 0
-    assert (everywhere, once) == (10, 1)
+    assert (everywhere, once, in_git) == (10, 1, 1)
     assert "NOT OK" not in demo.output
     assert "\x1b" not in demo.output, "a log gets no terminal codes"
     phases = dict.fromkeys(re.findall(r"^ *[\d.]+s  (\w+) ", demo.output, re.MULTILINE))
@@ -130,10 +131,28 @@ def look_around(demo: Demo, name: str) -> None:
     failed = "{.status.failedChanges[0].version}"
     policy = f"kubectl get patchpolicy -n patchwright-system security-updates -o jsonpath='{failed}'"
     assert shell(f"{env}; {policy}", demo.home) == "1.9.0"
+    see_both_commits(demo)
     push_a_release(demo, env)
     clone = shell(f"git clone --quiet {url} look && cd look && git log --format=%s", demo.home).splitlines()
     assert clone[-2:] == ["For the demo: seconds instead of hours", "How we patch"]
     assert sum(subject.startswith("Merge pull request #") for subject in clone) == 4
+
+
+def see_both_commits(demo: Demo) -> None:
+    """Clone what belongs to the application: there and back is what was shown, and every byte is what it was."""
+    (url,) = re.findall(r"(http://127\.0\.0\.1:\d+/checkout\.git) holds", demo.output)
+    assert "stand-in for Flux's kustomize-controller; it is not Flux itself" in demo.output
+    first, *more = shell(
+        f"git clone --quiet {url} app && cd app && git log --reverse --format='%h %s'", demo.home
+    ).splitlines()
+    assert [re.sub(r"[\d.]+:\d+/", "", line.partition(" ")[2]) for line in (first, *more)] == [
+        "What we run",
+        "Set checkout/app to 2.4.1",
+        "Put back checkout/app to 2.4.0",
+    ]
+    assert all(f'{line[:7]} "{line.partition(" ")[2]}", by Patchwright' in demo.output for line in more)
+    assert shell("cd app && git diff HEAD~2", demo.home) == ""
+    assert shell("cd app && git show --format= --numstat HEAD~1", demo.home).split()[:2] == ["1", "1"]
 
 
 def push_a_release(demo: Demo, env: str) -> None:
@@ -158,7 +177,7 @@ def test_a_story_that_ends_otherwise_is_told_and_makes_the_demo_fail(home: Path)
     assert demo.ended(within=200) == 1, demo.output
     assert "openssl-3.0.17-1-deb12u3 is RolledBack instead of Succeeded" in demo.output
     assert "12 of 12 nodes do not have the new version" in demo.output
-    assert "4 of 5 stories were not played after that" in demo.output
+    assert "5 of 6 stories were not played after that" in demo.output
     (log,) = re.findall(r"the operator's log is kept in (\S+)", demo.output)
     assert "leads (lease patchwright-system/patchwright-operator)" in Path(log).read_text()
     assert demo.gone(within=5), demo.processes()
@@ -173,7 +192,9 @@ def test_two_demos_run_at_once_and_leave_nothing_when_one_is_stopped_and_the_oth
     try:
         for demo in (stopped, killed):
             demo.said(MERGED)
-            assert len(demo.processes()) >= 9, "etcd, four of Kubernetes, OPA, kwok's hands, Git and the operator"
+            assert len(demo.processes()) >= 10, (
+                "etcd, four of Kubernetes, OPA, kwok's hands, Git, Flux's and the operator"
+            )
         stopped.process.send_signal(signal.SIGTERM)
         killed.process.kill()
         assert stopped.ended() == 128 + signal.SIGTERM

@@ -20,6 +20,7 @@ pytestmark = [
     ),
 ]
 MANIFEST = """\
+apiVersion: apps/v1
 kind: Deployment
 metadata: {{name: web, namespace: {space}}}
 spec: {{template: {{spec: {{containers: [{{name: app, image: "{image}"}}]}}}}}}  # by a robot

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from patchwright import errors
-from patchwright.sandbox import client, controlplane
+from patchwright.sandbox import client, controlplane, syncer
 from patchwright.sandbox import fleet as fleets
 from support import sandbox_jobs
+from support.git_servers import Upstream
 
 pytestmark = pytest.mark.controlplane
 
@@ -70,6 +72,40 @@ def test_an_evicted_pod_goes_and_another_comes(
     uid = pod["metadata"]["uid"]
     path = f"/api/v1/namespaces/{namespace}/pods"
     api.wait(path, lambda it: bool(it["items"]) and uid not in {each["metadata"]["uid"] for each in it["items"]})
+
+
+MANIFEST = """\
+apiVersion: v1
+kind: ConfigMap
+metadata: {{name: settings, namespace: {space}}}
+data: {{colour: {colour}}}
+"""
+
+
+def test_what_stands_in_for_flux_applies_a_branch_takes_drift_back_and_else_writes_nothing(
+    api: client.Client, namespace: str, tmp_path: Path
+) -> None:
+    upstream, applied = Upstream(tmp_path), list[Any]()
+    source = syncer.Source(upstream.bare, "apps", "flux-system/shop")
+    flux = syncer.Syncer(api, source, applied=applied.append)
+    flux.sync()
+    assert applied == [], "there is no branch yet"
+    upstream.commit({"apps/a.yaml": MANIFEST.format(space=namespace, colour="red"), "b.yaml": "not: ours"})
+    flux.sync()
+    path = f"/api/v1/namespaces/{namespace}/configmaps/settings"
+    made = api.get(path)
+    assert made["data"] == {"colour": "red"}
+    assert made["metadata"]["labels"] == {
+        "kustomize.toolkit.fluxcd.io/name": "shop",
+        "kustomize.toolkit.fluxcd.io/namespace": "flux-system",
+    }
+    assert {entry["manager"] for entry in made["metadata"]["managedFields"]} == {"kustomize-controller"}
+    api.patch(path, {"metadata": {"annotations": {"patchwright.dev/state": "{}"}}})
+    flux.sync()
+    assert len(applied) == 1, "what others add is theirs, and nothing differs"
+    api.patch(path, {"data": {"colour": "blue"}})
+    flux.sync()
+    assert [each["data"] for each in applied] == [{"colour": "red"}, {"colour": "red"}]
 
 
 def evict(api: client.Client, pod: Any) -> None:

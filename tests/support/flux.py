@@ -1,4 +1,4 @@
-"""What Flux does, in small: it applies what a branch says to the cluster, and takes back whatever differs from that."""
+"""What stands in for Flux in tests, over the workloads of one scene; what it writes is noted as a person's."""
 
 from __future__ import annotations
 
@@ -6,23 +6,23 @@ import contextlib
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Final
 
-import yaml
-
-from support.git_servers import git
+from patchwright import errors
+from patchwright.sandbox.syncer import EVERY, Source, Syncer
 from support.workload_scene import WorkloadScene
 
-OWNER = {"kustomize.toolkit.fluxcd.io/name": "shop", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}
-_EVERY = 0.2
+OWNER_NAME: Final = "flux-system/shop"
+OWNER: Final = Source(Path(), "", OWNER_NAME).labels
 
 
 class Flux:
-    """Follows the manifests of Deployments below ``apps``; only their images are its business here."""
+    """Applies what is below ``apps``; ``suspended`` holds it."""
 
     def __init__(self, scene: WorkloadScene, bare: Path) -> None:
-        self.scene, self.bare = scene, bare
         self.suspended = False
+        source = Source(bare, "apps", OWNER_NAME)
+        self._syncer = Syncer(scene.api, source, applied=scene.observer.note_person)
         self._ended = threading.Event()
 
     @contextlib.contextmanager
@@ -36,22 +36,8 @@ class Flux:
             thread.join()
 
     def _run(self) -> None:
-        while not self._ended.wait(_EVERY):
-            if not self.suspended:
-                self._apply()
-
-    def _apply(self) -> None:
-        paths = git("ls-tree", "-r", "--name-only", "main", "--", "apps", cwd=self.bare).splitlines()
-        for path in paths:
-            for wanted in yaml.safe_load_all(git("show", f"main:{path}", cwd=self.bare)):
-                self._one(wanted)
-
-    def _one(self, wanted: dict[str, Any]) -> None:
-        name, space = wanted["metadata"]["name"], wanted["metadata"]["namespace"]
-        live = self.scene.get("Deployment", space, name)
-        [mine] = wanted["spec"]["template"]["spec"]["containers"]
-        containers = live["spec"]["template"]["spec"]["containers"] if live else []
-        if live is None or containers[0]["image"] == mine["image"]:
-            return
-        body = {"spec": {"template": {"spec": {"containers": [{**containers[0], "image": mine["image"]}]}}}}
-        self.scene.change_workload("Deployment", space, name, body)
+        while not self._ended.wait(EVERY):
+            # What a scene has taken away cannot be applied: the manifests have no more than an image.
+            with contextlib.suppress(errors.ClusterError):
+                if not self.suspended:
+                    self._syncer.sync()

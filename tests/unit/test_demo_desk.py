@@ -57,6 +57,24 @@ def test_a_pull_request_is_a_branch_and_a_merge_commit_as_a_forge_makes_it(bare:
     assert again.commit != merge.commit
 
 
+def test_what_others_have_pushed_is_seen_commit_by_commit_with_the_lines_that_changed(
+    tmp_path: Path, bare: Path, person: desk.Desk
+) -> None:
+    before, other = person.fetch(), desk.Desk(str(bare), tmp_path / "other")
+    assert person.news(before) == []
+    one = other.commit({"a/b.yaml": "kind: x\n--- y: 1\n"}, "One")
+    two = other.commit({"a/b.yaml": "kind: x\n--- y: 2\n", "README.md": "anew\n"}, "Two")
+    other.push()
+    found = person.news(before)
+    assert [(each.id, each.short, each.author, each.subject) for each in found] == [
+        (one, one[:7], "Robin", "One"),
+        (two, two[:7], "Robin", "Two"),
+    ]
+    assert found[0].lines == {"a/b.yaml": ([], ["kind: x", "--- y: 1"])}
+    assert found[1].lines == {"README.md": (["how we patch"], ["anew"]), "a/b.yaml": (["--- y: 1"], ["--- y: 2"])}
+    assert person.news(two) == []
+
+
 def test_nothing_of_the_users_own_git_has_a_say(tmp_path: Path, bare: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hooks = tmp_path / "hooks"
     hooks.mkdir()

@@ -193,6 +193,49 @@ def test_a_record_that_was_left_on_a_deployment_is_found() -> None:
     assert list(findings.marks([deployment("b", WEB)])) == []
 
 
+def written(name: str, **fields: Any) -> Raw:
+    """Give a Deployment by who owns which fields of it."""
+    managed = [{"manager": who.replace("_", "-"), "fieldsV1": what} for who, what in fields.items()]
+    return {"metadata": {"name": name, "managedFields": managed}}
+
+
+def test_an_image_that_somebody_else_wrote_into_the_cluster_is_found() -> None:
+    image: Raw = {"f:spec": {"f:image": {}}}
+    other: Raw = {"f:metadata": {"f:annotations": {}, "f:imagePullPolicy": {}}}
+    good = written("api", kustomize_controller=image, patchwright=other)
+    assert list(findings.written_by([good], "kustomize-controller")) == []
+    bad = written("api", kustomize_controller=other, patchwright=image)
+    assert list(findings.written_by([good, bad], "kustomize-controller")) == [
+        "the image of api was written by patchwright instead of kustomize-controller"
+    ]
+
+
+def test_commits_are_those_that_were_expected_and_no_more() -> None:
+    def told(*subjects: str) -> list[str]:
+        return list(findings.committed(subjects, ["Set", "Put back"]))
+
+    assert told("Set web to 2", "Put back web to 1") == []
+    assert told("Put back web to 1", "Set web to 2") != []
+    assert told("Set web to 2", "Put back web to 1", "Set web to 2") == [
+        "the commits are Set web to 2, Put back web to 1, Set web to 2 instead of one for each of: Set, Put back"
+    ]
+    assert told("Set web to 2") == ["the commits are Set web to 2 instead of one for each of: Set, Put back"]
+
+
+def test_a_commit_that_changes_more_than_the_bytes_of_the_image_is_found() -> None:
+    def told(gone: list[str], come: list[str], **more: tuple[list[str], list[str]]) -> list[str]:
+        return list(findings.image_alone({"a.yaml": (gone, come), **more}, old="web:1", new="web:2"))
+
+    assert told(['  image: "web:1"  # ours'], ['  image: "web:2"  # ours']) == []
+    assert told(['  image: "web:1"  # ours'], ["  image: web:2"]) == [
+        "a.yaml was changed in more than web:1 becoming web:2: image: web:2"
+    ]
+    assert told(["image: web:3"], ["image: web:3"]) != [], "nor is a line that has no image of ours"
+    wrong = "4 lines of 2 files differ instead of one that is another: a.yaml, b"
+    assert told(["image: web:1"], ["image: web:2"], b=(["image: web:1"], ["image: web:2"])) == [wrong]
+    assert told(["image: web:1", "x: 1"], ["image: web:2"]) != []
+
+
 def following(**image: Any) -> Raw:
     told = {"scannedAt": "2026-11-25T12:00:01Z", "verdict": "Refused", "reason": "FailedBefore", **image}
     return {"metadata": {"name": "storefront"}, "status": {"images": [told]}}

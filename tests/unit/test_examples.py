@@ -14,9 +14,9 @@ from patchwright.adapters import opa
 from patchwright.adapters.git.tree import Ignore
 from patchwright.adapters.manifests.parse import parse_manifests
 from patchwright.api import parse
-from patchwright.demo import examples, pace, publisher, releases
+from patchwright.demo import attendant, cluster, examples, owned, pace, publisher, releases
 from patchwright.domain import changes, tenancy
-from patchwright.domain.model import Trigger
+from patchwright.domain.model import PatchPolicy, Trigger
 from patchwright.domain.targets import Brief
 from patchwright.domain.workloads.procedure import WorkloadKind
 from patchwright.errors import InvalidInput
@@ -25,6 +25,7 @@ from support import opa_server
 NAMESPACE = "patchwright-system"
 REPOSITORY = examples.directory() / "policy-repo"
 REGISTRY = "127.0.0.1:40124"
+APPLICATION = "http://127.0.0.1:40123/checkout.git"
 PULL_REQUESTS = sorted((examples.directory() / "pull-requests").iterdir())
 
 
@@ -35,14 +36,19 @@ def below(folder: str, files: Mapping[str, str]) -> dict[str, bytes]:
     return {name.removeprefix(f"{folder}/"): text.encode() for name, text in found.items()}
 
 
+def shortened(files: Mapping[str, str]) -> dict[str, str]:
+    return pace.shortened(files, registry=REGISTRY, application=APPLICATION)
+
+
 def in_the_demo() -> dict[str, str]:
-    return {**examples.repository(), **pace.shortened(examples.repository(), registry=REGISTRY)}
+    return {**examples.repository(), **shortened(examples.repository())}
 
 
 @pytest.mark.parametrize("files", [examples.repository(), in_the_demo()], ids=["as it stands", "in the demo"])
 def test_every_manifest_is_valid(files: dict[str, str]) -> None:
     found = parse_manifests(below("fleet", files), namespace=NAMESPACE, validate=parse.validate)
     assert sorted(str(each.key) for each in found) == [
+        f"PatchPolicy {NAMESPACE}/checkout",
         f"PatchPolicy {NAMESPACE}/kernel",
         f"PatchPolicy {NAMESPACE}/security-updates",
         f"PatchPolicy {NAMESPACE}/storefront",
@@ -107,13 +113,14 @@ def test_the_folders_that_the_repository_follows_are_there() -> None:
 
 def test_the_demo_shortens_times_and_names_its_registry_and_changes_nothing_else() -> None:
     before = examples.repository()
-    for name, text in pace.shortened(before, registry=REGISTRY).items():
+    for name, text in shortened(before).items():
         lines = zip(before[name].splitlines(), text.splitlines(), strict=True)
         changed = [(old, new) for old, new in lines if old != new]
         assert changed
         for old, new in changed:
             words = ("soak", "Soak", "start", "end", "interval", "timeout", "days", "minimumReleaseAge")
             moved = old.replace("registry.example.com/", f"{REGISTRY}/")
+            moved = moved.replace("https://git.example.com/checkout/deploy.git", APPLICATION)
             assert any(word in old for word in words) or new == moved, f"{old} became {new}"
 
 
@@ -121,16 +128,44 @@ def test_an_example_that_no_longer_fits_the_demo_is_noticed() -> None:
     files = examples.repository()
     files["rego/parameters.yaml"] = files["rego/parameters.yaml"].replace("1800", "3600")
     with pytest.raises(ValueError, match=r"rego/parameters\.yaml has 'minimumSoakSeconds: 1800' 0 times and not 1"):
-        pace.shortened(files, registry=REGISTRY)
+        shortened(files)
 
 
-def test_the_policy_of_the_storefront_follows_what_the_demo_pushes_and_may_target_another_namespace() -> None:
-    found = parse_manifests(below("fleet", in_the_demo()), namespace=NAMESPACE, validate=parse.validate)
-    (document,) = [each.document for each in found if each.key.name == releases.POLICY]
-    policy = parse.parse_policy(document)
+@pytest.mark.parametrize(
+    ("name", "image"), [(releases.POLICY, publisher.REPOSITORY), (owned.POLICY, publisher.APPLICATION)]
+)
+def test_each_policy_over_images_follows_what_the_demo_pushes_and_may_target_another_namespace(
+    name: str, image: str
+) -> None:
+    policy = policy_of(name, in_the_demo())
     assert policy.trigger is Trigger.AUTOMATIC
-    assert [each.name for each in policy.followed] == [publisher.Publisher(f"http://{REGISTRY}").image]
+    assert [each.name for each in policy.followed] == [publisher.Publisher(f"http://{REGISTRY}").image(image)]
     assert tenancy.fault(policy, operator_namespace=NAMESPACE) == ""
+
+
+def policy_of(name: str, files: Mapping[str, str]) -> PatchPolicy:
+    found = parse_manifests(below("fleet", files), namespace=NAMESPACE, validate=parse.validate)
+    (document,) = [each.document for each in found if (each.key.kind, each.key.name) == ("PatchPolicy", name)]
+    return parse.parse_policy(document)
+
+
+def test_the_application_of_the_demo_has_the_image_that_its_policy_writes_once_in_each_manifest() -> None:
+    image = f"{REGISTRY}/{publisher.APPLICATION}:2.4.0@sha256:{'a' * 64}"
+    before, after = examples.application(), pace.application(examples.application(), image=image)
+    git = policy_of(owned.POLICY, in_the_demo()).write.git
+    assert git is not None
+    assert (git.url, git.path) == (APPLICATION, attendant.FOLDER)
+    manifests = sorted(name for name in after if name.startswith(f"{git.path}/"))
+    assert (
+        sorted(name for name in after if after[name] != before[name])
+        == manifests
+        == ["deploy/api.yaml", "deploy/worker.yaml"]
+    )
+    for name in manifests:
+        (deployment,) = yaml.safe_load_all(after[name])
+        assert [one["image"] for one in deployment["spec"]["template"]["spec"]["containers"]] == [image]
+        assert deployment["metadata"]["namespace"] == cluster.CHECKOUT
+        assert "#" in after[name], "what people wrote beside it is there to be kept"
 
 
 def test_the_automatic_example_follows_every_image_that_it_covers() -> None:

@@ -23,7 +23,7 @@ def demo(*, keep: bool, nodes: int, effects: Path | None) -> None:
     """Watch commits patch a fleet, and images that are pushed: good ones, bad ones put back, one that policy refuses.
 
     It needs nothing but git: it builds a Kubernetes control plane (once, in minutes), starts it, and ends it. The exit
-    code is 0 only if all five stories ended as they should, by what the API server says.
+    code is 0 only if all six stories ended as they should, by what the API server says.
     """
     try:
         code = show.run(site.Plan(nodes, keep, effects), show.command_line())

@@ -8,6 +8,7 @@ at the end it has read from the API server and the registry. It never reaches in
     desk                a person who commits, merges and pushes
     publisher           who pushes images to the registry
     stories, releases   what is merged or pushed, and what should come of it
+    owned               the same where workloads belong to Git
     stage               merging, pushing and watching
     telling, screen     from what the API server says to what is shown
     witness, findings   who was touched when, and whether a story ended as it should

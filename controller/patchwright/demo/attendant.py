@@ -1,4 +1,4 @@
-"""The process beside the sandbox: it serves Git, runs the operator, and ends both when the sandbox ends.
+"""The process beside the sandbox: it serves Git, runs the operator and what stands in for Flux, and ends all of it.
 
 Run as ``python -m patchwright.demo.attendant DIRECTORY``. It is a process of its own so that ``--keep`` can leave it
 running, and it looks at the sandbox's supervisor so that nothing runs on after it: that one ends with
@@ -14,7 +14,7 @@ import os
 import shutil
 import signal
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +24,10 @@ from patchwright.sandbox import ports, processes
 from patchwright.sandbox.gitserver import GitServer
 
 REPOSITORY: Final = "fleet-patching.git"
+# What the syncer applies: its folder, and the Kustomization that Flux would have for it.
+APPLICATION: Final = "checkout.git"
+FOLDER: Final = "deploy"
+OWNER: Final = "flux-system/checkout"
 _STEP = 0.25
 _READY_TIMEOUT = 60.0
 _STOP_TIMEOUT = 10.0
@@ -36,6 +40,7 @@ class Orders:
     """What the attendant is told, as JSON in ``orders.json`` of its directory."""
 
     kubeconfig: str
+    syncer_kubeconfig: str
     opa: str
     opa_url: str
     supervisor_pid: int
@@ -57,6 +62,7 @@ class Ready:
     """What it answers, as one line of JSON, once everything runs; ``trouble`` is why it does not."""
 
     git_url: str = ""
+    application_url: str = ""
     bundle_url: str = ""
     operator_url: str = ""
     operator_pid: int = 0
@@ -71,6 +77,7 @@ class Attendant:
         self._orders = orders
         self._ended = asyncio.Event()
         self._operator: asyncio.subprocess.Process | None = None
+        self._syncer: asyncio.subprocess.Process | None = None
         self._log = directory / "operator.log"
         self._ports = [0, 0]
         self._hook = ""
@@ -81,18 +88,21 @@ class Attendant:
             asyncio.get_running_loop().add_signal_handler(number, self._ended.set)
         try:
             async with GitServer(self._directory / "git", on_push=self._pushed) as git:
-                ready = await self._start_operator(git.url(REPOSITORY))
+                self._syncer = await self._spawn_syncer()
+                ready = await self._start_operator()
+                ready = replace(ready, git_url=git.url(REPOSITORY), application_url=git.url(APPLICATION))
                 # Nobody may be listening any more.
                 with contextlib.suppress(BrokenPipeError):
                     print(json.dumps(asdict(ready)), flush=True)  # noqa: T201 - this is how it answers
                 if not ready.trouble:
                     await self._attend()
         finally:
-            await self._stop_operator()
+            await _stop(self._operator)
+            await _stop(self._syncer)
             shutil.rmtree(self._directory, ignore_errors=True)
         return 0
 
-    async def _start_operator(self, git_url: str) -> Ready:
+    async def _start_operator(self) -> Ready:
         log = self._log
         for _ in range(_ATTEMPTS):
             self._ports = bundle, http = ports.free(2)
@@ -101,8 +111,8 @@ class Attendant:
             if await self._answers(f"{url}/readyz"):
                 self._hook = f"{url}{self._orders.hook}"
                 bundle_url = f"http://{ports.LOOPBACK}:{bundle}/bundles/patchwright.tar.gz"
-                return Ready(git_url, bundle_url, url, self._operator.pid)
-            await self._stop_operator()
+                return Ready(bundle_url=bundle_url, operator_url=url, operator_pid=self._operator.pid)
+            await _stop(self._operator)
             if _ADDRESS_TAKEN not in log.read_text(errors="replace"):
                 break
             log.unlink()
@@ -129,16 +139,17 @@ class Attendant:
                 preexec_fn=processes.die_with_parent,
             )  # fmt: skip
 
-    async def _stop_operator(self) -> None:
-        child = self._operator
-        if child is None or child.returncode is not None:
-            return
-        child.terminate()
-        try:
-            await asyncio.wait_for(child.wait(), _STOP_TIMEOUT)
-        except TimeoutError:
-            child.kill()
-            await child.wait()
+    async def _spawn_syncer(self) -> asyncio.subprocess.Process:
+        with (self._directory / "syncer.log").open("ab") as out:
+            return await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "patchwright.sandbox.syncer",
+                self._orders.syncer_kubeconfig, str(self._directory / "git" / APPLICATION), FOLDER, OWNER,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                env=_without_ours(),
+                preexec_fn=processes.die_with_parent,
+            )  # fmt: skip
 
     async def _answers(self, url: str) -> bool:
         assert self._operator is not None
@@ -164,12 +175,25 @@ class Attendant:
     def _gone(self) -> bool:
         return self._ended.is_set() or not self._orders.supervisor.alive()
 
-    async def _pushed(self, _: str) -> None:
+    async def _pushed(self, repository: str) -> None:
         """Call the operator's webhook, as a forge would; a lost one costs no more than the interval."""
+        if repository != REPOSITORY:
+            return
         async with aiohttp.ClientSession(trust_env=False) as session:
             with contextlib.suppress(aiohttp.ClientError, TimeoutError):
                 async with session.post(self._hook, timeout=aiohttp.ClientTimeout(total=2)):
                     pass
+
+
+async def _stop(child: asyncio.subprocess.Process | None) -> None:
+    if child is None or child.returncode is not None:
+        return
+    child.terminate()
+    try:
+        await asyncio.wait_for(child.wait(), _STOP_TIMEOUT)
+    except TimeoutError:
+        child.kill()
+        await child.wait()
 
 
 def _without_ours() -> dict[str, str]:

@@ -15,6 +15,7 @@ NAMESPACE: Final = "patchwright-system"
 PLATFORM: Final = "platform"
 AGENT: Final = "node-agent"
 STOREFRONT: Final = "storefront"
+CHECKOUT: Final = "checkout"
 _OURS: Final = f"/apis/patchwright.dev/v1alpha1/namespaces/{NAMESPACE}"
 _CONTROLLER: Final = "patchwright.dev/operator"
 _PROPOSED_BY: Final = "patchwright.dev/proposed-by"
@@ -43,13 +44,13 @@ class Cluster:
         """Give the PatchRollouts that a policy has proposed."""
         return self._api.items(f"{_OURS}/patchrollouts", labelSelector=f"{_PROPOSED_BY}={policy}")
 
-    def shops(self) -> list[Raw]:
-        """Give the Deployments of the storefront."""
-        return self._api.items(f"/apis/apps/v1/namespaces/{STOREFRONT}/deployments")
+    def deployments(self, namespace: str) -> list[Raw]:
+        """Give the Deployments of a namespace."""
+        return self._api.items(f"/apis/apps/v1/namespaces/{namespace}/deployments")
 
-    def shop_pods(self) -> list[Raw]:
-        """Give the pods of the storefront."""
-        return self._api.items(f"/api/v1/namespaces/{STOREFRONT}/pods")
+    def pods(self, namespace: str) -> list[Raw]:
+        """Give the pods of a namespace."""
+        return self._api.items(f"/api/v1/namespaces/{namespace}/pods")
 
     def nodes(self) -> list[Raw]:
         """Give all nodes."""
@@ -65,7 +66,7 @@ class Cluster:
 
     def events(self) -> Iterator[Raw]:
         """Give the events that the operator has written, about rollouts, nodes and workloads."""
-        for namespace in (NAMESPACE, "default", STOREFRONT):
+        for namespace in (NAMESPACE, "default", STOREFRONT, CHECKOUT):
             for event in self._api.items(f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"):
                 if event.get("reportingController") == _CONTROLLER:
                     yield event

@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -59,6 +59,21 @@ class CleanRepo(git.Repo):
     GitCommandWrapperType = CleanGit
 
 
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit as ``git log -p`` shows it; ``lines`` are the lines that it took away and brought, by file."""
+
+    id: str
+    author: str
+    subject: str
+    lines: Mapping[str, tuple[Sequence[str], Sequence[str]]]
+
+    @property
+    def short(self) -> str:
+        """Give the id as people quote it."""
+        return self.id[:7]
+
+
 def create(bare: Path) -> None:
     """Create an empty repository that is served and pushed to."""
     with _told(bare.parent):
@@ -108,11 +123,39 @@ class Desk:
         self.push()
         return merge
 
+    def fetch(self) -> str:
+        """Ask the server what ``main`` is by now; give the commit's id."""
+        with self._repo() as repo:
+            repo.git.fetch("origin", quiet=True)
+            return repo.commit("origin/main").hexsha
+
+    def news(self, since: str) -> list[Commit]:
+        """Give the commits that the server has on ``main`` after ``since``, the oldest first."""
+        until = self.fetch()
+        with self._repo() as repo:
+            found = [*repo.iter_commits(f"{since}..{until}", reverse=True)]
+            return [Commit(one.hexsha, str(one.author), str(one.summary), _lines(repo, one.hexsha)) for one in found]
+
     @contextlib.contextmanager
     def _repo(self) -> Iterator[git.Repo]:
         """Open the clone for one piece of work; GitPython keeps processes of git until it is closed."""
         with _told(self.directory), CleanRepo(self.directory, expand_vars=False) as repo:
             yield repo
+
+
+def _lines(repo: git.Repo, commit: str) -> Mapping[str, tuple[Sequence[str], Sequence[str]]]:
+    """Read which lines of which files a commit has changed."""
+    found: dict[str, tuple[list[str], list[str]]] = {}
+    gone: list[str] = []
+    come: list[str] = []
+    for line in repo.git.show(commit, format="", unified=0).splitlines():
+        if line.startswith("diff --git "):
+            gone, come = found.setdefault(line.rpartition(" b/")[2], ([], []))
+        elif line.startswith("-") and not line.startswith("--- "):
+            gone.append(line[1:])
+        elif line.startswith("+") and not line.startswith("+++ "):
+            come.append(line[1:])
+    return found
 
 
 @contextlib.contextmanager

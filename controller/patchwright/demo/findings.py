@@ -5,6 +5,7 @@ Pure: raw objects in, sentences about what differs out. No sentence means that a
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -166,6 +167,32 @@ def marks(deployments: Sequence[Raw]) -> Iterator[str]:
     marked = [name_of(each) for each in deployments if STATE in (each["metadata"].get("annotations") or {})]
     if marked:
         yield f"still carry the annotation {STATE}: {listed(marked)}"
+
+
+def written_by(deployments: Sequence[Raw], manager: str) -> Iterator[str]:
+    """Nobody else may own the image of a container: the field managers of the API server tell who wrote it."""
+    for each in deployments:
+        for entry in each["metadata"].get("managedFields") or ():
+            if entry["manager"] != manager and '"f:image"' in json.dumps(entry.get("fieldsV1")):
+                yield f"the image of {name_of(each)} was written by {entry['manager']} instead of {manager}"
+
+
+def committed(subjects: Sequence[str], wanted: Sequence[str]) -> Iterator[str]:
+    """The commits must be as many as these, and begin with these words, in this order."""
+    fits = [one.startswith(f"{words} ") for one, words in zip(subjects, wanted, strict=False)]
+    if len(subjects) != len(wanted) or not all(fits):
+        yield f"the commits are {listed(subjects)} instead of one for each of: {listed(wanted)}"
+
+
+def image_alone(lines: Mapping[str, tuple[Sequence[str], Sequence[str]]], *, old: str, new: str) -> Iterator[str]:
+    """A commit must have changed one line of one file, and in it nothing but the image."""
+    changed = [(file, line) for file, (gone, come) in lines.items() for line in (*gone, *come)]
+    if len(lines) != 1 or len(changed) != 2:
+        yield f"{len(changed)} lines of {len(lines)} files differ instead of one that is another: {listed(list(lines))}"
+        return
+    (gone, come), (file, _) = next(iter(lines.values())), changed[0]
+    if [line.replace(old, new) for line in gone] != [*come] or old not in "".join(gone):
+        yield f"{file} was changed in more than {old} becoming {new}: {come[0].strip()}"
 
 
 def not_tried_again(policy: Raw, before: Sequence[Raw], after: Sequence[Raw], *, since: datetime) -> Iterator[str]:

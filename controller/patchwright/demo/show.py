@@ -17,7 +17,7 @@ from rich import console as rich_console
 
 from patchwright.demo import screen as screens
 from patchwright.demo import stories
-from patchwright.demo.cluster import STOREFRONT
+from patchwright.demo.cluster import CHECKOUT, STOREFRONT
 from patchwright.demo.publisher import REPOSITORY as NAME
 from patchwright.demo.screen import Mark, Screen
 from patchwright.demo.site import FIRST_RELEASE, REPOSITORY, SHOPS, Plan, Site
@@ -58,7 +58,15 @@ def _play(screen: Screen, plan: Plan, command: str) -> int:
             site = stack.enter_context(Site(plan, show))
         witness = stack.enter_context(Witness(site.plane.kubeconfig))
         _introduce(screen, site)
-        results = _stories(Stage(site.cluster, site.desk, witness, screen=screen, publisher=site.publisher))
+        stage = Stage(
+            site.cluster,
+            site.desk,
+            witness,
+            screen=screen,
+            publisher=site.publisher,
+            application=site.application,
+        )
+        results = _stories(stage)
         good = len(results) == len(stories.ALL) and not any(result.differences for result in results)
         _summarise(screen, results, seconds=time.monotonic() - began)
         if not good:
@@ -82,7 +90,11 @@ def _introduce(screen: Screen, site: Site) -> None:
     )
     screen.line(
         Mark.REGISTRY,
-        f"{site.publisher.image} has the release {FIRST_RELEASE}, which {SHOPS} Deployments in {STOREFRONT} run",
+        f"{site.publisher.image()} has the release {FIRST_RELEASE}, which {SHOPS} Deployments in {STOREFRONT} run",
+    )
+    screen.line(
+        Mark.GIT,
+        f"{site.ready.application_url} holds examples/app-repo, which a stand-in for Flux applies to {CHECKOUT}",
     )
     screen.line(
         Mark.HINT,
@@ -133,6 +145,7 @@ def _look_around(screen: Screen, site: Site, command: str) -> None:
         "  kubectl get patchpolicy -n patchwright-system security-updates -o jsonpath='{.status.failedChanges}'",
         "  kubectl get patchpolicy -n patchwright-system storefront -o jsonpath='{.status.images}'",
         "  kubectl get deployments -n storefront -o wide",
+        f"  git -C {site.application.directory} log -p origin/main      # there and back",
         "  kubectl get nodes -L plan.patchwright.dev/security-updates,topology.kubernetes.io/zone",
         f"  tail -f {site.operator_log}",
         "",

@@ -22,9 +22,9 @@ import yaml
 
 from patchwright.api import crds
 from patchwright.demo import attendant, examples, pace
-from patchwright.demo.cluster import AGENT, NAMESPACE, PLATFORM, STOREFRONT, Cluster
-from patchwright.demo.publisher import Publisher
-from patchwright.sandbox import controlplane, errors, fleet, paths, progress, settings, state
+from patchwright.demo.cluster import AGENT, CHECKOUT, NAMESPACE, PLATFORM, STOREFRONT, Cluster
+from patchwright.demo.publisher import APPLICATION, Publisher
+from patchwright.sandbox import client, controlplane, errors, fleet, paths, progress, settings, state
 
 if TYPE_CHECKING:
     # GitPython looks for git when it is imported, and refuses to be where there is none: no other command needs it.
@@ -35,6 +35,8 @@ _SHOP: Final = "shop"
 # They all run one image, the one that the policy storefront follows; the first release is this.
 SHOPS: Final = 10
 FIRST_RELEASE: Final = "1.0.0"
+# What runs from the repository of the team checkout.
+APPLICATION_RELEASE: Final = "2.4.0"
 _READY_TIMEOUT: Final = 60.0
 _STOP_TIMEOUT: Final = 20.0
 
@@ -104,7 +106,7 @@ class Site:
     def _set_up(self) -> None:
         self.plane.start()
         self._apply_kinds()
-        for namespace in (NAMESPACE, PLATFORM, _SHOP, STOREFRONT):
+        for namespace in (NAMESPACE, PLATFORM, _SHOP, STOREFRONT, CHECKOUT):
             self.plane.add_namespace(namespace)
         self._start_attendant()
         self.plane.add_nodes(self.plan.nodes)
@@ -112,7 +114,9 @@ class Site:
         self.plane.add_workloads(fleet.Workloads(self.plan.workloads, namespace=_SHOP, prefix="service"))
         web = self.publisher.push(FIRST_RELEASE)
         self.plane.add_workloads(fleet.Workloads(SHOPS, 2, STOREFRONT, prefix="web", image=web))
+        app = self.publisher.push(APPLICATION_RELEASE, APPLICATION)
         self._await_attendant()
+        self.application = self._application(app)
         self.desk = self._first_pushes()
         self._follow()
 
@@ -165,11 +169,13 @@ class Site:
         self._show.step("Starting the Git server and the operator")
         git = self.home / "git"
         git.mkdir()
-        desk.create(git / attendant.REPOSITORY)
+        for name in (attendant.REPOSITORY, attendant.APPLICATION):
+            desk.create(git / name)
         now = self.plane.status
         assert now is not None
         attendant.Orders(
             kubeconfig=str(self.plane.kubeconfig_for("patchwright-operator", ["system:masters"])),
+            syncer_kubeconfig=str(self.plane.kubeconfig_for("kustomize-controller", ["system:masters"])),
             opa=str(self.plane.binary("opa")),
             opa_url=self.plane.opa_url,
             supervisor_pid=now.supervisor.pid,
@@ -201,6 +207,17 @@ class Site:
             raise errors.SandboxError(self.ready.trouble)
         self.plane.use_bundle(self.ready.bundle_url)
 
+    def _application(self, image: str) -> desk.Desk:
+        """Push what is applied from Git, and wait until it runs."""
+        from patchwright.demo import desk  # noqa: PLC0415 (see above)
+
+        self._show.step("Pushing the example application, and waiting until it is applied")
+        person = desk.Desk(self.ready.application_url, self.home / "checkout")
+        person.commit(pace.application(examples.application(), image=image), "What we run")
+        person.push()
+        self.plane.api.wait(f"/apis/apps/v1/namespaces/{CHECKOUT}/deployments", _available, timeout=_READY_TIMEOUT)
+        return person
+
     def _first_pushes(self) -> desk.Desk:
         """Push the example as it is, and then what is shortened."""
         from patchwright.demo import desk  # noqa: PLC0415 (see above)
@@ -209,7 +226,7 @@ class Site:
         person = desk.Desk(self.ready.git_url, self.home / "clone")
         files = examples.repository()
         person.commit({name: text for name, text in files.items() if name != examples.HELD_BACK}, "How we patch")
-        shortened = pace.shortened(files, registry=self.publisher.host)
+        shortened = pace.shortened(files, registry=self.publisher.host, application=self.ready.application_url)
         person.commit(shortened, pace.SUBJECT, pace.BODY)
         person.push()
         return person
@@ -244,6 +261,11 @@ class Site:
         )
         if done.returncode:
             raise errors.SandboxError(f"kubectl {' '.join(words)} failed: {done.stderr.strip()}")
+
+
+def _available(deployments: client.Manifest) -> bool:
+    found = [(each["spec"]["replicas"], each["status"].get("availableReplicas")) for each in deployments["items"]]
+    return bool(found) and all(wanted == there for wanted, there in found)
 
 
 def _agent() -> dict[str, object]:

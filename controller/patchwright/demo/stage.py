@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from patchwright.demo import findings, telling
 from patchwright.demo.cluster import Cluster, Raw, change_id, name_of, uid_of
 from patchwright.demo.findings import INSTALLED, Claim
+from patchwright.demo.publisher import REPOSITORY as NAME
 from patchwright.demo.publisher import Publisher, digest_of
 from patchwright.demo.screen import Mark, Screen
 from patchwright.demo.site import REPOSITORY
@@ -82,12 +83,23 @@ class Told:
 
 
 class Stage:
-    """The cluster, a person at a desk, a publisher of images, a witness, and a screen."""
+    """The cluster, a person at a desk, a publisher of images, a witness, and a screen.
+
+    ``application`` is a clone of the repository that belongs to an application.
+    """
 
     def __init__(
-        self, cluster: Cluster, person: Desk, witness: Witness, *, screen: Screen, publisher: Publisher
+        self,
+        cluster: Cluster,
+        person: Desk,
+        witness: Witness,
+        *,
+        screen: Screen,
+        publisher: Publisher,
+        application: Desk,
     ) -> None:
         self.cluster = cluster
+        self.application = application
         self.screen = screen
         self.publisher = publisher
         self.witness = witness
@@ -110,9 +122,9 @@ class Stage:
             self.screen.line(Mark.GIT, f"commit {merged.short} with {file} is applied, {took:.1f} s after the push")
         return merged
 
-    def push(self, tag: str) -> str:
+    def push(self, tag: str, name: str = NAME) -> str:
         """Push a release; give its image, pinned to what the registry says that it is."""
-        image = self.publisher.push(tag)
+        image = self.publisher.push(tag, name)
         self.screen.line(Mark.REGISTRY, f"{image} is pushed")
         return image
 
@@ -142,14 +154,15 @@ class Stage:
         self.screen.line(Mark.BAD, f"PatchPolicy {policy} did not look at its registry again")
         return since
 
-    def watch(self, name: str) -> Run:
-        """Follow a rollout to its end, or until patience ends."""
+    def watch(self, name: str, meanwhile: Callable[[], None] = lambda: None) -> Run:
+        """Follow a rollout to its end, or until patience ends; look ``meanwhile`` at something else, too."""
         run, watching = Run(name), _Watching(self.cluster, self.screen)
         with self.screen.picture():
             while time.monotonic() - watching.began < _PATIENCE and run.phase not in TERMINAL:
                 run.rollout = self.cluster.rollout(name)
                 if run.rollout is not None:
                     watching.look(run.rollout)
+                meanwhile()
                 time.sleep(PERIOD)
         if run.rollout is not None:
             run.account = self.witness.account(uid_of(run.rollout))
@@ -194,7 +207,8 @@ class _Watching:
 
     def _cells(self, rollout: Raw) -> dict[str, list[Cell]]:
         for digest in _digests(rollout):
-            return telling.shop_cells(self._cluster.shops(), digest=digest)
+            # Each of the demo's policies over images is called as the namespace that it is for.
+            return telling.shop_cells(self._cluster.deployments(rollout["spec"]["policyRef"]["name"]), digest=digest)
         label = f"{INSTALLED}{rollout['spec']['policyRef']['name']}"
         return telling.cells(self._cluster.nodes(), label=label, change=change_id(rollout))
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from patchwright.demo import examples, findings, releases
+from patchwright.demo import examples, findings, owned, releases
 from patchwright.demo.cluster import Cluster, Raw, change_id
 from patchwright.demo.findings import Claim
 from patchwright.demo.screen import Mark, Screen
@@ -145,4 +145,11 @@ def _tidy(cluster: Cluster) -> Claim:
     return Claim.of("no cordon, annotation or Job is left", findings.leftovers(cluster.nodes(), cluster.jobs()))
 
 
-ALL: Final[tuple[Story, ...]] = (good_patch, bad_patch, denied, releases.good_release, releases.bad_release)
+ALL: Final[tuple[Story, ...]] = (
+    good_patch,
+    bad_patch,
+    denied,
+    releases.good_release,
+    releases.bad_release,
+    owned.bad_release,
+)

@@ -22,7 +22,7 @@ from patchwright.sandbox import client
 
 _JOBS: Final = "/apis/batch/v1/jobs"
 _ROLLOUTS: Final = "/apis/patchwright.dev/v1alpha1/patchrollouts"
-_PODS: Final = f"/api/v1/namespaces/{cluster.STOREFRONT}/pods"
+_PODS: Final = tuple(f"/api/v1/namespaces/{name}/pods" for name in (cluster.STOREFRONT, cluster.CHECKOUT))
 _BEFORE: Final = ("", "canary")
 _PAUSE: Final = 0.2
 
@@ -41,7 +41,7 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Exposed:
-    """The pods of the storefront that were ever made of an image: by workload when its first one was, as versions."""
+    """The pods that were ever made of an image: by workload when its first one was, as versions."""
 
     pods: frozenset[str] = frozenset()
     workloads: Mapping[str, int] = field(default_factory=dict)
@@ -60,7 +60,8 @@ class Witness:
         self._pods: dict[str, _Pod] = {}
         self._lock = threading.Lock()
         self._ended = threading.Event()
-        watches = ((_JOBS, self._note_job), (_ROLLOUTS, self._note_rollout), (_PODS, self._note_pod))
+        watches = [(_JOBS, self._note_job), (_ROLLOUTS, self._note_rollout)]
+        watches += [(path, self._note_pod) for path in _PODS]
         self._threads = [
             threading.Thread(target=self._run, args=watch, name=f"witness of {watch[0]}", daemon=True)
             for watch in watches
@@ -119,7 +120,7 @@ class Witness:
     def _note_pod(self, pod: Raw) -> None:
         images = frozenset(each["image"] for each in pod["spec"]["containers"])
         made = _Pod(str(pod["metadata"]["labels"].get("app")), images, _version(pod))
-        self._pods.setdefault(cluster.name_of(pod), made)
+        self._pods.setdefault(cluster.uid_of(pod), made)
 
     def _note_rollout(self, rollout: Raw) -> None:
         if telling.glance(rollout).wave not in _BEFORE:

@@ -68,9 +68,11 @@ class Client:
         """Patch the object at ``path``; ``kind`` is merge-patch, strategic-merge-patch or json-patch."""
         return self.request("PATCH", path, body, content=f"application/{kind}+json")
 
-    def apply(self, path: str, body: Manifest, *, manager: str = "patchwright-sandbox") -> Manifest:
-        """Create or change the object at ``path`` by server-side apply."""
-        query = {"fieldManager": manager, "force": "true"}
+    def apply(
+        self, path: str, body: Manifest, *, manager: str = "patchwright-sandbox", dry_run: bool = False
+    ) -> Manifest:
+        """Create or change the object at ``path`` by server-side apply; a dry run only gives what it would be."""
+        query = {"fieldManager": manager, "force": "true", **({"dryRun": "All"} if dry_run else {})}
         return self.request("PATCH", path, body, query=query, content="application/apply-patch+yaml")
 
     def delete(self, path: str, body: Manifest | None = None) -> Manifest:
