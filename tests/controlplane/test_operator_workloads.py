@@ -68,7 +68,8 @@ def test_a_crashing_image_stops_at_the_canary_is_put_back_and_is_not_tried_again
 
 def test_a_failure_in_the_waves_puts_everything_back_to_the_old_digest(shop: WorkloadScene) -> None:
     space, full = shop.space(), shop.space()
-    shop.deployments(space, "web", "api")
+    # Kubernetes keeps no ReplicaSet of what was there before.
+    shop.deployments(space, "web", "api", revisionHistoryLimit=0)
     shop.deployments(full, "zoo", labels={"patchwright.dev/risk": "high"})
     before = shop.images()
     # There is no room for one pod more there, so that a rollout never gets anywhere.
@@ -98,10 +99,11 @@ def test_an_image_that_cannot_be_pulled_fails_after_half_a_minute(shop: Workload
     assert shop.images() == before
 
 
-def test_a_stateful_set_that_is_stuck_on_a_broken_pod_is_freed(shop: WorkloadScene) -> None:
+@pytest.mark.parametrize("management", ["OrderedReady", "Parallel"])
+def test_a_stateful_set_that_is_stuck_on_a_broken_pod_is_freed(shop: WorkloadScene, management: str) -> None:
     space = shop.space()
     spec = {"replicas": 3, "serviceName": "db", "template": {"spec": shop.pods_of("1.0")}}
-    shop.workload("StatefulSet", space, "db", spec)
+    shop.workload("StatefulSet", space, "db", spec, podManagementPolicy=management)
     shop.until(lambda: shop.settled("StatefulSet", space, "db"), "the StatefulSet")
     shop.image_policy(strategy=QUICK)
 
@@ -156,6 +158,8 @@ def test_every_place_of_an_image_is_patched_and_put_back_and_nothing_else_is(sho
     rollout = shop.image_rollout("1.1")
     wanted = {**dict.fromkeys(before, image("1.1")), "containers/other": "registry.example/shop/other:1"}
     shop.until(lambda: places() == wanted, "the new images")
+    fields = (shop.get("Deployment", space, "web") or {})["metadata"]["managedFields"]
+    assert {entry["operation"] for entry in fields} == {"Update"}, "nothing was applied that could be left out later"
     shop.annotate("PatchRollout", rollout, "patchwright.dev/abort", "true")
     shop.until_phase(rollout, "RolledBack")
     assert places() == before

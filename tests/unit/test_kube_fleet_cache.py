@@ -119,6 +119,11 @@ def test_load_balancers_may_use_every_node_of_the_cluster_that_serves_selected_o
     assert cache.backends() == {"uid-serves", "uid-too"}
 
 
+def test_what_a_nodes_processor_is_is_what_kubelet_says_and_nothing_where_nobody_does() -> None:
+    cache = cache_of(node("one", labels={"kubernetes.io/arch": "arm64"}), node("two"))
+    assert [cache.architecture(name) for name in ("one", "two", "gone")] == ["arm64", "", ""]
+
+
 def test_a_node_is_alone_until_another_joins_and_again_when_that_is_gone() -> None:
     cache = cache_of(node("n1"))
     assert only(cache).alone

@@ -268,6 +268,8 @@ POD: Raw = {
     "spec": {
         "nodeName": "n1",
         "containers": [{"name": "web", "image": TAGGED}, {"name": "mesh", "image": "mesh:1"}],
+        # Somebody looks into it, by another image of ours: no drift, and nothing that could be patched.
+        "ephemeralContainers": [{"name": "debug", "image": "ghcr.io/acme/web:debug"}],
         "volumes": [{"name": "model", "image": {"reference": "ghcr.io/acme/model:1"}}],
     },
     "status": {
@@ -276,12 +278,13 @@ POD: Raw = {
         "containerStatuses": [
             {
                 "name": "web",
+                "image": "ghcr.io/acme/web:other",  # by whatever tag the node has pulled it first (kruise#2297)
                 "imageID": f"ghcr.io/acme/web@{OLD}",
                 "restartCount": 4,
                 "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off  40s\nrestarting"}},
             }
         ],
-        "initContainerStatuses": [{"name": "migrate", "imageID": "", "restartCount": 0}],
+        "initContainerStatuses": [{"name": "migrate", "imageID": "", "state": {"waiting": {"reason": "ErrImagePull"}}}],
     },
 }
 
@@ -297,9 +300,12 @@ def test_a_pod_tells_its_images_digests_and_troubles() -> None:
     }
     assert pod.digests == {"containers/web": OLD, "initContainers/migrate": ""}
     assert ContainerState("web", "CrashLoopBackOff", "back-off 40s restarting", 4) in pod.containers
+    assert ContainerState("migrate", "ErrImagePull") in pod.containers, "what never starts keeps the others from it"
     assert (pod.ready, pod.ready_since, pod.node_away_since, pod.revision) == (
         False, datetime(2026, 11, 23, 11, 30, tzinfo=UTC), away, "abc",
     )  # fmt: skip
+    on_arm = workloads_pods.project(POD, lambda _: None, lambda node: {"n1": "arm64"}[node])
+    assert (pod.architecture, on_arm.architecture) == ("", "arm64")
     bare = workloads_pods.project({"metadata": {**POD["metadata"], "labels": {}}, "spec": {}}, lambda _: None)
     assert (bare.revision, bare.ready, bare.ready_since, bare.node_away_since) == ("", False, None, None)
 

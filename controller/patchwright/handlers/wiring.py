@@ -229,7 +229,9 @@ async def adapters(
     probes = Probes(api, clock, operator_namespace=settings.namespace)
     stack.push_async_callback(probes.close)
     fleet = KubeFleet(api, caches.fleet, drivers={"script": script.render})
-    workloads = KubeWorkloads(api, caches.workloads, away_since=caches.fleet.away_since)
+    workloads = KubeWorkloads(
+        api, caches.workloads, away_since=caches.fleet.away_since, architecture=caches.fleet.architecture
+    )
     rollouts = KubeRollouts(api, caches.rollouts)
     repositories = KubeRepositories(api, caches.repositories)
     source_world = source_ports.SourceWorld(

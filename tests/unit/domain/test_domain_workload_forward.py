@@ -164,6 +164,13 @@ def test_a_daemon_set_s_pods_on_dead_nodes_are_not_waited_for() -> None:
     assert stand(made.pods(pod(), pod("web-1"), pod("web-2", image=TAGGED))).message == "has 2 of 3 pods updated"
 
 
+def test_replicas_that_an_autoscaler_moves_midway_are_counted_as_they_are_now() -> None:
+    more = applying().but(replicas=5, present=5, updated=3, available_pods=3)
+    assert stand(more.pods(pod(), pod("web-1"), pod("web-2"))).message == "has 3 of 5 pods updated"
+    less = applying().but(replicas=1, present=1, updated=1, available_pods=1)
+    assert written(stand(less.pods(pod()))).mark is Mark.DONE
+
+
 def test_what_runs_no_pods_is_done_and_unproven() -> None:
     assert written(stand(applying().scaled(0))).message == "web:1.1 is set, unproven: it runs no pods"
     cron = workload(kind="CronJob").record(Mark.APPLYING)
@@ -194,6 +201,7 @@ def test_a_new_pod_that_cannot_work_fails_it_at_once(bad: object, reason: str, s
     [
         waiting("ImagePullBackOff", seconds=29),
         waiting("ContainerCreating", seconds=300),
+        waiting("PodInitializing", seconds=300),
         waiting("CrashLoopBackOff", restarts=1),
         waiting("CrashLoopBackOff", restarts=9, deleted_at=NOW),
         waiting("CrashLoopBackOff", restarts=9, image=TAGGED),

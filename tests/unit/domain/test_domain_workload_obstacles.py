@@ -119,3 +119,16 @@ def test_known_digests_are_no_obstacle() -> None:
     assert stand(workload().pods(pod(image=old))).stage is Stage.FRESH
     gone = replace(pod(image=old), ended=True)
     assert stand(workload().pods(gone)).reason == "DigestUnknown"
+
+
+def test_digests_that_go_with_the_processor_are_those_of_platforms_and_none_may_be_written() -> None:
+    old = workload().view.images[0].image
+    amd, arm = pod(image=old, architecture="amd64"), pod("web-1", old, architecture="arm64")
+    assert stand(workload().pods(amd, arm)).stage is Stage.FRESH, "both tell the digest of the index"
+    other = replace(arm, digests={"containers/web": NEW})
+    found = stand(workload().pods(amd, other))
+    assert (found.stage, found.reason) == (Stage.SKIPPED, "DigestUnknown")
+    silent = replace(arm, digests={})
+    assert stand(workload().pods(amd, silent)).stage is Stage.FRESH
+    moved = replace(other, architecture="amd64")
+    assert stand(workload().pods(amd, pod("web-2", old, architecture="amd64"), moved)).stage is Stage.FRESH

@@ -231,6 +231,11 @@ class FleetCache:
             return jobs.EPOCH
         return None if facts.ready else facts.ready_since or jobs.EPOCH
 
+    def architecture(self, name: str) -> str:
+        """Give what kubelet says that a node's processor is, ``arm64``; empty where nobody has said."""
+        facts = self._nodes.get(name)
+        return facts.labels.get("kubernetes.io/arch", "") if facts is not None else ""
+
     def backends(self) -> frozenset[str]:
         """Give the UIDs of all nodes that load balancers may use."""
         return frozenset(

@@ -11,7 +11,7 @@ from patchwright.adapters.kube.client import JSON_PATCH, LIST_TIMEOUT, Answer, K
 from patchwright.adapters.kube.evictions import classify
 from patchwright.adapters.kube.fleet import utc_now
 from patchwright.adapters.kube.workloads_cache import WorkloadCache
-from patchwright.adapters.kube.workloads_pods import AwaySince
+from patchwright.adapters.kube.workloads_pods import Architecture, AwaySince
 from patchwright.adapters.kube.workloads_projection import WorkloadFacts
 from patchwright.domain.actions import ImageEdit, PodRef, WorkloadRef
 from patchwright.domain.model import PatchPolicy
@@ -27,12 +27,20 @@ Operation = dict[str, Any]
 
 
 class KubeWorkloads:
-    """Implements ``ports.Workloads``; ``away_since`` says since when a node is NotReady."""
+    """Implements ``ports.Workloads``; what it is told of nodes is ``workloads_pods.project``'s."""
 
-    def __init__(self, api: KubeApi, cache: WorkloadCache, *, away_since: AwaySince) -> None:
+    def __init__(
+        self,
+        api: KubeApi,
+        cache: WorkloadCache,
+        *,
+        away_since: AwaySince,
+        architecture: Architecture = lambda _: "",
+    ) -> None:
         self._api = api
         self._cache = cache
         self._away_since = away_since
+        self._architecture = architecture
 
     # --- reads ----------------------------------------------------------------------------------------------------
 
@@ -71,7 +79,9 @@ class KubeWorkloads:
         mine = (
             raw for raw in answer.get("items") or () if workloads_pods.controlled_by(raw, workload.uid, workload.kind)
         )
-        return WorkloadPods(at, tuple(workloads_pods.project(raw, self._away_since) for raw in mine))
+        return WorkloadPods(
+            at, tuple(workloads_pods.project(raw, self._away_since, self._architecture) for raw in mine)
+        )
 
     # --- writes ---------------------------------------------------------------------------------------------------
 

@@ -17,10 +17,11 @@ _STATUSES: Final = {"initContainers": "initContainerStatuses", "containers": "co
 _SHORT: Final = 200
 
 AwaySince = Callable[[str], datetime | None]
+Architecture = Callable[[str], str]
 
 
-def project(raw: Mapping[str, Any], away_since: AwaySince) -> WorkloadPod:
-    """Project a raw pod; ``away_since`` says since when a node is NotReady."""
+def project(raw: Mapping[str, Any], away_since: AwaySince, architecture: Architecture = lambda _: "") -> WorkloadPod:
+    """Project a raw pod; ``away_since`` says since when a node is NotReady, ``architecture`` what its processor is."""
     metadata, spec, status = raw["metadata"], raw.get("spec") or {}, raw.get("status") or {}
     labels = metadata.get("labels") or {}
     ready, since = _ready(status.get("conditions") or ())
@@ -36,6 +37,7 @@ def project(raw: Mapping[str, Any], away_since: AwaySince) -> WorkloadPod:
         ready_since=since,
         node=node,
         node_away_since=away_since(node) if node else None,
+        architecture=architecture(node) if node else "",
         deleted_at=instant(metadata.get("deletionTimestamp")),
         ended=status.get("phase") in ("Succeeded", "Failed"),
     )

@@ -59,12 +59,20 @@ def begun(view: WorkloadView, brief: Brief, changes: Sequence[tuple[ImageField, 
 
 
 def running(view: WorkloadView, field: ImageField) -> str:
-    """Give the digest that runs under an image of the template; empty when nobody knows."""
+    """Give the digest that runs under an image of the template; empty when nobody knows.
+
+    Some runtimes tell the digest of a node's own platform and not that of the index. Where the pods on one kind of
+    processor run another than those on the next, none of them may be written: what is pinned to the manifest for amd64
+    does not start on arm64 (argocd-image-updater#297).
+    """
     if known := images.digest(field.image):
         return known
-    pods = view.pods.pods if view.pods else ()
-    found = [pod.digests.get(field.key, "") for pod in pods if pod.counts and pod.images.get(field.key) == field.image]
-    return images.most_run(found)
+    found: dict[str, list[str]] = {}
+    for pod in view.pods.pods if view.pods else ():
+        if pod.counts and pod.images.get(field.key) == field.image:
+            found.setdefault(pod.architecture, []).append(pod.digests.get(field.key, ""))
+    run = {images.most_run(digests) for digests in found.values()} - {""}
+    return run.pop() if len(run) == 1 else ""
 
 
 def restore(view: WorkloadView, record: Record, brief: Brief, *, reason: str) -> RestoreImages:

@@ -55,7 +55,8 @@ class WorkloadPod:
 
     ``revision`` is its controller-revision-hash (or pod-template-hash). ``images`` are those of its spec and
     ``digests`` those that its ``imageID`` tell, by ``ImageField.key``. ``ready_since`` is the Ready condition's last
-    transition; ``node_away_since`` is since when its node is NotReady, ``None`` while it is Ready.
+    transition; ``node_away_since`` is since when its node is NotReady, ``None`` while it is Ready; ``architecture`` is
+    its node's.
     """
 
     ref: PodRef
@@ -68,6 +69,7 @@ class WorkloadPod:
     ready_since: datetime | None = None
     node: str = ""
     node_away_since: datetime | None = None
+    architecture: str = ""
     deleted_at: datetime | None = None
     ended: bool = False
 
