@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 from rich import console
 
-from bench import badimages, engine, imagefleet, latencies, machine, report, rollouts, scale
+from bench import asking, badimages, badregistry, engine, imagefleet, latencies, machine, report, rollouts, scale
 from bench.report import Section
 from bench.rollouts import Size
 from patchwright.sandbox import progress
@@ -36,6 +36,8 @@ def _rows(*, quick: bool, profile: Path | None) -> Mapping[str, Bench]:
         "rollback": partial(latencies.rollback, times=times),
         "image-rollback": partial(badimages.bench, times=times),
         "push": partial(latencies.push, times=times),
+        "image-faults": partial(badregistry.bench, images=3 if quick else 8, rounds=1 if quick else 3),
+        "registry": partial(asking.bench, images=4 if quick else 40, times=1 if quick else 4),
         "images-1000": partial(imagefleet.bench, fleet, profile=profile),
         "images-rest": partial(imagefleet.rest, fleet),
         "scale-1000": partial(scale.bench, tiny if quick else scale.Size(1000)),

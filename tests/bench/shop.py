@@ -8,8 +8,8 @@ import urllib.request
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from prometheus_client import parser
 
@@ -29,15 +29,15 @@ Named = Mapping[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Shop:
-    """A stage with a registry; ``host`` is how images name it, which may be a way through a proxy."""
+    """A stage with a registry; ``host`` stands before the first slash of its images."""
 
     on: stage.Stage
     store: images.Store
+    host: str
 
-    @property
-    def host(self) -> str:
-        """What stands before the first slash of its images."""
-        return self.store.host
+    def through(self, url: str) -> Self:
+        """Give the same shop, whose images name a proxy in front of the registry."""
+        return replace(self, host=url.partition("://")[2])
 
     def space(self, name: str) -> str:
         """Create a namespace whose Deployments the policies select."""
@@ -57,7 +57,7 @@ def opened(pods: int, show: progress.Progress) -> Iterator[Shop]:
     with stage.raised(max(6, pods // PODS_A_NODE), show, parts=parts) as on:
         store = images.Store(on.plane.registry_url)
         try:
-            yield Shop(on, store)
+            yield Shop(on, store, store.host)
         finally:
             store.close()
 
