@@ -188,6 +188,9 @@ class Workloads(Protocol):
         None outside the policy's own namespace, unless it is the operator's (tenancy).
         """
 
+    def one(self, workload: WorkloadRef, policy: PatchPolicy) -> WorkloadView | None:
+        """Give one workload as it stands by now, if the policy selects it; one of the same name is another one."""
+
     def marked(self, rollout_uid: str, policy: PatchPolicy) -> tuple[WorkloadView, ...]:
         """Give the workloads that carry this rollout's record, selected or not."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -197,6 +197,20 @@ def test_a_policy_of_the_operator_selects_by_namespace_labels_kind_and_image() -
     assert names(made, WorkloadTarget(("ghcr.io/acme/other",), namespaces=Selector())) == []
     assert names(made, WorkloadTarget(("ghcr.io/acme/model",), namespaces=labelled("env", "prod"))) != []
     assert made.selected(policy(NodeTarget())) == ()
+
+
+def test_one_workload_is_given_by_what_it_is_and_only_where_the_policy_selects_it() -> None:
+    made = cache(raw(), raw("api", labels={"app": "api"}))
+    everything = policy(EVERYWHERE)
+    web, api = made.selected(everything)
+    assert made.one(web.ref, everything) is web
+    assert made.one(replace(web.ref, uid="another"), everything) is None
+    assert made.one(replace(web.ref, name="gone"), everything) is None
+    assert (
+        made.one(api.ref, policy(WorkloadTarget((REPOSITORY,), labelled("app", "web"), namespaces=Selector()))) is None
+    )
+    assert made.one(web.ref, policy(WorkloadTarget((REPOSITORY,)))) is None, "it is in another namespace"
+    assert made.one(web.ref, policy(NodeTarget())) is None
 
 
 def test_a_tenant_s_policy_never_reaches_another_namespace() -> None:

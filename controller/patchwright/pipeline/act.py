@@ -31,9 +31,6 @@ PASS_TIME = timedelta(seconds=10)
 BLOCKING = frozenset({Eviction.BLOCKED, Eviction.MISCONFIGURED, Eviction.REFUSED})
 
 
-Ref = actions.NodeRef | actions.WorkloadRef
-
-
 @dataclass(slots=True)
 class Report:
     """What became of the batches: whether anything was done, what the API server refused, when it is worth a retry."""
@@ -115,11 +112,13 @@ class Executor:
             return False
         return self.world.clock.now() - since > PASS_TIME
 
-    def _following(self, listed: Ref | None) -> Batch:
+    def _following(self, listed: targets.Ref | None) -> Batch:
         # Looked at anew: the taint of the cordon has changed the node since the round began, and a write that names
         # an older version is refused.
-        snapshot, uid = self.snapshot, listed.uid if listed else ""
-        seen = targets.one(self.world, snapshot.rollout, snapshot.policy, uid=uid, facts=self.facts)
+        snapshot = self.snapshot
+        if listed is None:
+            return ()
+        seen = targets.one(self.world, snapshot.rollout, snapshot.policy, ref=listed, facts=self.facts)
         if seen is None:
             return ()
         found = engine.carry_on(replace(snapshot, now=self.world.clock.now()), seen)
@@ -307,7 +306,7 @@ class Executor:
         """
         await self.world.fleet.refresh(node)
         snapshot, seen = self.snapshot, self._views.get(node.uid)
-        fresh = targets.one(self.world, snapshot.rollout, snapshot.policy, uid=node.uid, facts=self.facts)
+        fresh = targets.one(self.world, snapshot.rollout, snapshot.policy, ref=node, facts=self.facts)
         if seen is None or not isinstance(fresh, NodeView) or fresh.record != seen.record:
             raise errors.Conflict(f"node {node.name}: its record has changed")
 
@@ -318,7 +317,7 @@ class Executor:
         await self.world.rollouts.remember(self.case, failed)
 
 
-def _object(action: actions.Action) -> Ref | None:
+def _object(action: actions.Action) -> targets.Ref | None:
     """Give the node or the workload that an action is about."""
     found = getattr(action, "node", None) or getattr(action, "workload", None)
     return found if isinstance(found, (actions.NodeRef, actions.WorkloadRef)) else None

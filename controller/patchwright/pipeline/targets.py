@@ -12,6 +12,7 @@ from typing import assert_never
 
 from patchwright import ports
 from patchwright.domain import tenancy
+from patchwright.domain.actions import NodeRef, WorkloadRef
 from patchwright.domain.model import Change, ImagesChange, PatchPolicy, PatchRollout, ScriptChange, WorkloadTarget
 from patchwright.domain.nodes.procedure import NodeKind
 from patchwright.domain.nodes.view import NodeView
@@ -21,6 +22,7 @@ from patchwright.domain.workloads.procedure import WorkloadKind
 from patchwright.domain.workloads.view import WorkloadView
 from patchwright.pipeline.facts import Facts
 
+Ref = NodeRef | WorkloadRef
 _NODES, _WORKLOADS = NodeKind(), WorkloadKind()
 
 
@@ -81,16 +83,17 @@ def of(world: ports.World, rollout: PatchRollout, policy: PatchPolicy, *, facts:
             assert_never(never)
 
 
-def one(world: ports.World, rollout: PatchRollout, policy: PatchPolicy, *, uid: str, facts: Facts) -> Target | None:
+def one(world: ports.World, rollout: PatchRollout, policy: PatchPolicy, *, ref: Ref, facts: Facts) -> Target | None:
     """Give one selected target as it stands by now."""
-    found = next((target for target in selected(world, policy) if target.uid == uid), None)
-    match found:
-        case NodeView():
-            return _node(found, facts)
-        case WorkloadView():
-            return _workload(found, facts, frozenset({rollout.uid}))
-        case _:
-            return None
+    match ref:
+        case NodeRef():
+            found = (target for target in selected(world, policy) if target.uid == ref.uid)
+            return next((_node(target, facts) for target in found if isinstance(target, NodeView)), None)
+        case WorkloadRef():
+            view = None if forbidden(world, policy) else world.workloads.one(ref, policy)
+            return None if view is None else _workload(view, facts, frozenset({rollout.uid}))
+        case _ as never:
+            assert_never(never)
 
 
 def _node(node: NodeView, facts: Facts) -> NodeView:

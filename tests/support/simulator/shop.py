@@ -44,6 +44,9 @@ class Shop:
         found = (each for each in self.cache.all(Workload) if selection.matches(target.selector, each.labels))
         return tuple(self._view(each, policy) for each in found if images.covers(target.images, each.image))
 
+    def one(self, workload: WorkloadRef, policy: PatchPolicy) -> WorkloadView | None:
+        return next((view for view in self.selected(policy) if view.uid == workload.uid), None)
+
     def marked(self, rollout_uid: str, policy: PatchPolicy) -> tuple[WorkloadView, ...]:
         found = (each for each in self.cache.all(Workload) if each.record and each.record.rollout_uid == rollout_uid)
         return tuple(self._view(each, policy) for each in found)

@@ -48,6 +48,10 @@ class KubeWorkloads:
         """Give the workloads that the policy selects and that run an image it covers."""
         return self._cache.selected(policy)
 
+    def one(self, workload: WorkloadRef, policy: PatchPolicy) -> WorkloadView | None:
+        """Give one workload as it stands by now, if the policy selects it."""
+        return self._cache.one(workload, policy)
+
     def marked(self, rollout_uid: str, policy: PatchPolicy) -> tuple[WorkloadView, ...]:
         """Give the workloads that carry this rollout's record, selected or not."""
         return self._cache.marked(rollout_uid, policy)
