@@ -9,13 +9,16 @@ from datetime import timedelta
 
 import pytest
 
-from patchwright.domain.model import FailurePolicy, PolicyRef
+from patchwright.domain.model import FailurePolicy, Key, PolicyRef
 from patchwright.domain.state import Phase
 from patchwright.domain.workloads.record import Mark, encode
+from patchwright.domain.workloads.view import WorkloadView
+from patchwright.pipeline import targets
+from patchwright.pipeline.facts import Facts
 from support import image_builders
 from support.simulator import loop, shops
 from support.simulator.calls import Fault
-from support.simulator.cluster import Circumstances, Cluster, Result, Scenario, play
+from support.simulator.cluster import SPACE, Circumstances, Cluster, Result, Scenario, play
 from support.simulator.people import People
 from support.simulator.shops import PINNED, STORIES, TAGGED, WANTED
 
@@ -100,6 +103,32 @@ def test_the_record_of_a_rollout_that_is_gone_is_in_nobody_s_way() -> None:
 
     assert result.state.phase is Phase.SUCCEEDED
     assert set(result.images.values()) == {WANTED}
+
+
+def test_a_workload_that_another_rollout_has_begun_meanwhile_is_seen_to_be_its() -> None:
+    seen: list[str] = []
+
+    def acts(cluster: Cluster) -> Sequence[tuple[float, Callable[[], None]]]:
+        def begin() -> None:
+            other = cluster.ask_for("other", shops.CHANGE)
+            record = replace(image_builders.record(Mark.APPLYING), rollout_uid=other.uid, since=loop.now())
+            People(cluster).annotate_workload("pay/web-1", encode(record))
+
+        def look() -> None:
+            world = cluster.processes[0].world
+            case = world.rollouts.get(Key(SPACE, "kernel-1"))
+            assert case is not None
+            assert case.policy is not None
+            ref = world.workloads.selected(case.policy)[0].ref
+            found = targets.one(world, case.policy, ref=ref, facts=Facts(loop.EPOCH))
+            assert isinstance(found, WorkloadView)
+            seen.append(found.record.rollout if found.record else "nobody")
+
+        return [(0.001, begin), (0.06, look)]
+
+    play(replace(shops.PLAIN, people=acts))
+
+    assert seen == [image_builders.record(Mark.APPLYING).rollout]
 
 
 def test_what_could_not_be_put_back_is_never_changed() -> None:

@@ -49,7 +49,8 @@ class Facts:
     ``in_flight`` is what the last round found at work, ``None`` before the first: status may say so a second later, and
     a node that vanished in that second would not be missed. ``asked`` are the names of the last question to policy, and
     when it was put: status has no room for thousands. ``kept`` is what registries said of images, one question at a
-    time. ``writes`` are the steps that could not be written into Git, until when they are not tried again, and why.
+    time. ``missed`` are the UIDs of what seemed lost in the last round, which has looked at it past the caches.
+    ``writes`` are the steps that could not be written into Git, until when they are not tried again, and why.
     """
 
     observing_since: datetime
@@ -64,6 +65,7 @@ class Facts:
     trouble: str = ""
     jobs_deleted_at: datetime | None = None
     in_flight: tuple[Note, ...] | None = None
+    missed: frozenset[str] = frozenset()
     writes: dict[tuple[str, Mark], tuple[datetime, PatchwrightError]] = field(default_factory=dict)
     kept: dict[str, Kept] = field(default_factory=dict)
     asking: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -15,9 +15,9 @@ from patchwright.domain import decide as engine
 from patchwright.domain import health
 from patchwright.domain.model import Key, NodeTarget, PatchPolicy, PatchRollout
 from patchwright.domain.nodes.labels import FINALIZER
-from patchwright.domain.snapshot import Decision
+from patchwright.domain.snapshot import Decision, Snapshot
 from patchwright.domain.state import TERMINAL, Condition, Phase, RolloutState
-from patchwright.pipeline import act, observe, probe, tell
+from patchwright.pipeline import act, observe, probe, targets, tell
 from patchwright.pipeline.facts import Facts
 
 # Counts may lag in status by this much; a phase, a wave, a decision or a cause never does.
@@ -68,12 +68,30 @@ class Reconciler:
         now = world.clock.now()
         snapshot = observe.snapshot(world, case, rollout=_rollout(case), policy=policy, facts=facts, now=now)
         decision = engine.decide(snapshot)
+        if not await self._sure(snapshot, decision, facts):
+            return AGAIN
         await self._save(case, decision.state, facts, now=now, begins=decision.begins)
         facts.in_flight = decision.state.in_flight
         # A policy that is gone has a rollback Job to be rendered all the same.
         report = await act.Executor(world, replace(case, policy=policy), snapshot, facts).run(decision.batches)
         facts.trouble = report.refused
         return self._next(decision, report, case, facts)
+
+    async def _sure(self, snapshot: Snapshot, decision: Decision, facts: Facts) -> bool:
+        """Tell whether whatever is called lost was looked at past the caches too; look at what was not.
+
+        Two watches are not of one moment: whoever takes over from another operator may have heard from status that a
+        target is being worked on, and not yet from the target itself.
+        """
+        before = {note.uid for note in snapshot.state.vanished}
+        lost = frozenset(note.uid for note in decision.state.vanished if note.uid not in before)
+        looked_at, facts.missed = facts.missed, lost
+        if lost <= looked_at:
+            return True
+        for target in snapshot.targets:
+            if target.uid in lost:
+                await targets.refresh(self._world, target)
+        return False
 
     async def measure(self, key: Key) -> tuple[bool, timedelta]:
         """Make the health checks of a rollout that are due.

@@ -83,7 +83,7 @@ def of(world: ports.World, rollout: PatchRollout, policy: PatchPolicy, *, facts:
             assert_never(never)
 
 
-def one(world: ports.World, rollout: PatchRollout, policy: PatchPolicy, *, ref: Ref, facts: Facts) -> Target | None:
+def one(world: ports.World, policy: PatchPolicy, *, ref: Ref, facts: Facts) -> Target | None:
     """Give one selected target as it stands by now."""
     match ref:
         case NodeRef():
@@ -91,9 +91,18 @@ def one(world: ports.World, rollout: PatchRollout, policy: PatchPolicy, *, ref: 
             return next((_node(target, facts) for target in found if isinstance(target, NodeView)), None)
         case WorkloadRef():
             view = None if forbidden(world, policy) else world.workloads.one(ref, policy)
-            return None if view is None else _workload(view, facts, frozenset({rollout.uid}))
+            return None if view is None else _workload(view, facts, _living(world, [view]))
         case _ as never:
             assert_never(never)
+
+
+async def refresh(world: ports.World, target: Target) -> None:
+    """Read one target past the caches."""
+    match target:
+        case NodeView():
+            await world.fleet.refresh(target.ref)
+        case WorkloadView():
+            await world.workloads.refresh(target.ref)
 
 
 def _node(node: NodeView, facts: Facts) -> NodeView:

@@ -122,7 +122,7 @@ class WorkloadCache:
         return self._through(policy, found)
 
     def one(self, workload: WorkloadRef, policy: PatchPolicy) -> WorkloadView | None:
-        """Give one workload, if the policy selects it; looking through a thousand for each of them took half our CPU."""
+        """Give one workload, if the policy selects it; to walk through all for each of a thousand took half our CPU."""
         target, facts = policy.target, self.get(workload.kind, workload.namespace, workload.name)
         if facts is None or facts.uid != workload.uid or not isinstance(target, WorkloadTarget):
             return None
