@@ -28,8 +28,8 @@ $(STAMP): pyproject.toml constraints.txt controller/patchwright/__init__.py
 
 setup: $(STAMP) ## create the virtual environment
 
-programs: setup ## build etcd, Kubernetes, OPA, kwok, Prometheus, a registry, cosign, Gitea: once, minutes the first time
-	$(BIN)/patchwright sandbox build --with prometheus --with registry --with cosign $(GITEA) >/dev/null
+programs: setup ## build etcd, Kubernetes, OPA, kwok and what the tests need: once, minutes the first time
+	$(BIN)/patchwright sandbox build --with prometheus --with registry --with cosign --with argo-rollouts $(GITEA) >/dev/null
 
 lint: setup ## ruff, mypy --strict and the layer contracts
 	$(BIN)/ruff check .

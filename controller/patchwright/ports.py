@@ -194,6 +194,9 @@ class Workloads(Protocol):
     def marked(self, rollout_uid: str, policy: PatchPolicy) -> tuple[WorkloadView, ...]:
         """Give the workloads that carry this rollout's record, selected or not."""
 
+    def absent(self, policy: PatchPolicy) -> str:
+        """Say why a kind that the policy names cannot be looked at, such as one that is not installed; else empty."""
+
     async def refresh(self, workload: WorkloadRef) -> None:
         """Read one workload past the cache, after a conflict."""
 

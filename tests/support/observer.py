@@ -32,6 +32,7 @@ KINDS: Final = {
     "StatefulSet": "/apis/apps/v1/statefulsets",
     "DaemonSet": "/apis/apps/v1/daemonsets",
     "CronJob": "/apis/batch/v1/cronjobs",
+    "Rollout": "/apis/argoproj.io/v1alpha1/rollouts",
     "PatchRollout": f"{GROUP}/patchrollouts",
     "PatchPolicy": f"{GROUP}/patchpolicies",
     "PolicyRepository": f"{GROUP}/policyrepositories",
@@ -39,10 +40,13 @@ KINDS: Final = {
     "Event": "/apis/events.k8s.io/v1/events",
 }
 # What a rollout works on.
-TARGETS: Final = ("Node", "Pod", "Job", "Deployment", "StatefulSet", "DaemonSet", "CronJob")
+TARGETS: Final = ("Node", "Pod", "Job", "Deployment", "StatefulSet", "DaemonSet", "CronJob", "Rollout")
+# Whose CRD few tests install.
+_OPTIONAL: Final = ("Rollout",)
 # What is waited for takes a second or two; this machine may be busy with something else as well.
 PATIENCE: Final = 120.0
 _AGAIN = 0.1
+_AGAIN_OPTIONAL = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +159,7 @@ class Observer:
     def settle(self, *kinds: str) -> None:
         """Wait until all that has happened so far to these kinds, or to all, has been heard of."""
         for kind in kinds or KINDS:
-            items, version = self._list(KINDS[kind])
+            items, version = self._list(kind)
             listed = {one["metadata"]["uid"]: _version(one) for one in items}
             self.until(partial(self._caught_up, kind, listed, int(version)), f"the watch of {kind} catching up")
 
@@ -182,15 +186,20 @@ class Observer:
         while not self._stopping:
             # The API server is restarted in some tests; the list that follows says what was missed.
             with contextlib.suppress(errors.ClusterError):
-                items, version = self._list(path)
+                items, version = self._list(kind)
                 self._take_list(kind, items, int(version))
                 for event in self._api.events(path, version):
                     gone = event["type"] == "DELETED"
                     self._take(kind, event["object"], gone=gone)
-            time.sleep(_AGAIN)
+            time.sleep(_AGAIN_OPTIONAL if kind in _OPTIONAL else _AGAIN)
 
-    def _list(self, path: str) -> tuple[list[Raw], str]:
-        listed = self._api.get(path)
+    def _list(self, kind: str) -> tuple[list[Raw], str]:
+        try:
+            listed = self._api.get(KINDS[kind])
+        except errors.NotFound:
+            if kind not in _OPTIONAL:
+                raise
+            return [], "0"
         return listed["items"], listed["metadata"]["resourceVersion"]
 
     def _take_list(self, kind: str, items: Iterable[Raw], version: int) -> None:

@@ -18,6 +18,7 @@ COLLECTIONS: Final = {
     "StatefulSet": ("apps/v1", "statefulsets"),
     "DaemonSet": ("apps/v1", "daemonsets"),
     "CronJob": ("batch/v1", "cronjobs"),
+    "Rollout": ("argoproj.io/v1alpha1", "rollouts"),
 }
 _NUMBERS = itertools.count(1)
 
@@ -172,7 +173,7 @@ class WorkloadScene(Scene):
         """Give the image of the first container of each workload."""
         return {
             f"{one['metadata']['namespace']}/{one['metadata']['name']}": next(
-                iter(workload_world.images(one["kind"], one).values())
+                iter(workload_world.images(one["kind"], one).values()), ""
             )
             for one in self.workloads()
         }

@@ -69,13 +69,13 @@ class WorkloadTarget(WireModel):
     """The workloads, by their labels; `{}` selects all that run one of `images`."""
     kinds: (
         Annotated[
-            tuple[Literal["Deployment", "StatefulSet", "DaemonSet", "CronJob"], ...],
-            Field(min_length=1, max_length=4),
+            tuple[Literal["Deployment", "StatefulSet", "DaemonSet", "CronJob", "Rollout"], ...],
+            Field(min_length=1, max_length=5),
             Unique(),
         ]
         | None
     ) = None
-    """The kinds; left out, Deployment, StatefulSet, DaemonSet and CronJob."""
+    """The kinds; left out, all of them. Rollout is that of Argo Rollouts, and there where its CRD is installed."""
     images: Annotated[tuple[CoveredImage, ...], Field(min_length=1, max_length=64), Unique("image")]
     """The images that rollouts of this policy may change, and which of their tags is wanted."""
     allow_recreate: Bool | None = None

@@ -72,7 +72,11 @@ def status(name: str) -> None:
 
 @sandbox.command()
 @click.option(
-    "--with", "extra", multiple=True, metavar="PROGRAM", help="Also build it: prometheus, registry, gitea, cosign."
+    "--with",
+    "extra",
+    multiple=True,
+    metavar="PROGRAM",
+    help="Also build it: prometheus, registry, gitea, cosign, argo-rollouts.",
 )
 def build(extra: tuple[str, ...]) -> None:
     """Build the programs of the control plane into the cache; minutes the first time, nothing after that."""

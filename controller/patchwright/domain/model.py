@@ -253,7 +253,7 @@ class Toleration:
     effect: str | None = None
 
 
-WORKLOAD_KINDS = ("Deployment", "StatefulSet", "DaemonSet", "CronJob")
+WORKLOAD_KINDS = ("Deployment", "StatefulSet", "DaemonSet", "CronJob", "Rollout")
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from patchwright.adapters.kube.fleet import KubeFleet
 from patchwright.adapters.kube.fleet_cache import FleetCache
 from patchwright.adapters.kube.image_memories import KubeScanMemories
 from patchwright.adapters.kube.journal import KubeJournal
+from patchwright.adapters.kube.optional import OptionalReflector
 from patchwright.adapters.kube.policies import KubePolicies
 from patchwright.adapters.kube.proposals import KubeProposals
 from patchwright.adapters.kube.reflector import Reflector
@@ -32,7 +33,7 @@ from patchwright.adapters.kube.rollout_cache import RolloutCache
 from patchwright.adapters.kube.rollouts import KubeRollouts
 from patchwright.adapters.kube.workloads import KubeWorkloads
 from patchwright.adapters.kube.workloads_cache import WorkloadCache
-from patchwright.adapters.kube.workloads_projection import COLLECTIONS
+from patchwright.adapters.kube.workloads_projection import COLLECTIONS, OPTIONAL
 from patchwright.adapters.manifests.parse import parse_manifests
 from patchwright.adapters.metrics.registry import Metrics
 from patchwright.adapters.opa.builder import BundleBuilder
@@ -184,10 +185,22 @@ def reflectors(api: KubeApi, caches: Caches) -> tuple[Reflector, ...]:
         ),
         made(budgets.PATH, take=held.apply, gone=held.remove, prune=held.prune),
     )
+    return found + tuple(_workloads(api, apps, kind, path=path) for kind, path in COLLECTIONS.items())
+
+
+def _workloads(api: KubeApi, apps: WorkloadCache, kind: str, *, path: str) -> Reflector:
     # What a list holds does not say its kind.
-    return found + tuple(
-        made(path, take=partial(apps.apply, kind), gone=partial(apps.remove, kind), prune=partial(apps.prune, kind))
-        for kind, path in COLLECTIONS.items()
+    take, gone, prune = partial(apps.apply, kind), partial(apps.remove, kind), partial(apps.prune, kind)
+    if kind not in OPTIONAL:
+        return _reflector(api, path, take=take, gone=gone, prune=prune)
+    return OptionalReflector(
+        api,
+        path,
+        kind=f"{kind} of {path.split('/')[2]}",
+        take=take,
+        gone=gone,
+        complete=lambda all_: prune(all_.uids, all_.at),
+        missing=partial(apps.missing, kind),
     )
 
 

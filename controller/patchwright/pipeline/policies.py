@@ -64,7 +64,7 @@ class PolicyReconciler:
             active_rollout=first.key.name if first else "",
             last_rollout=_last(rollouts),
             next_window=windows.opening(policy.windows, now=self._world.clock.now()).next_at,
-            conditions=_conditions(policy, selected, forbidden),
+            conditions=_conditions(policy, selected, forbidden, absent=targets.absent(self._world, policy)),
         )
 
     def _retried(self, state: PolicyState, policy: PatchPolicy) -> PolicyState:
@@ -106,21 +106,24 @@ def _last(rollouts: Sequence[ports.Case]) -> LastRollout | None:
     return LastRollout(case.key.name, case.state.phase, version, case.state.finished_at)
 
 
-def _conditions(policy: PatchPolicy, selected: int, forbidden: str) -> tuple[Condition, ...]:
+def _conditions(policy: PatchPolicy, selected: int, forbidden: str, *, absent: str) -> tuple[Condition, ...]:
     if forbidden:
         not_ready = Condition("Ready", "False", "NotAllowed", forbidden)
         return (not_ready, Condition("Stalled", "True", "NotAllowed", forbidden))
-    return (_ready(policy, selected),)
+    return (_ready(policy, selected, absent),)
 
 
-def _ready(policy: PatchPolicy, selected: int) -> Condition:
+def _ready(policy: PatchPolicy, selected: int, absent: str) -> Condition:
     noun = targets.noun(policy)
     if policy.suspend:
         return Condition("Ready", "False", "Suspended", f"suspended by spec.suspend: no rollout starts a {noun}")
+    if not selected and absent:
+        return Condition("Ready", "False", "KindMissing", absent)
     if not selected:
         text = f"target.{noun}s.selector matches no {noun}; correct it, or label the {noun}s that are meant"
         return Condition("Ready", "False", "NothingSelected", text)
-    return Condition("Ready", "True", "Succeeded", f"selects {selected} {noun}s")
+    but = f"; {absent}" if absent else ""
+    return Condition("Ready", "True", "Succeeded", f"selects {selected} {noun}s{but}")
 
 
 def _scanned(outlook: Outlook) -> Condition:

@@ -56,6 +56,11 @@ def selected(world: ports.World, policy: PatchPolicy) -> Sequence[Target]:
     return world.fleet.nodes(policy)
 
 
+def absent(world: ports.World, policy: PatchPolicy) -> str:
+    """Say why a kind that a policy names cannot be looked at; empty when all can."""
+    return world.workloads.absent(policy)
+
+
 def workloads(world: ports.World, policy: PatchPolicy) -> tuple[WorkloadView, ...]:
     """Give the workloads that a policy selects, whatever the change."""
     found = [target for target in selected(world, policy) if isinstance(target, WorkloadView)]

@@ -1,9 +1,9 @@
 """The programs of the control plane: from ``KUBEBUILDER_ASSETS``, from the cache, or built once from pinned sources.
 
 The pins are Go modules of ours under ``build/`` (go.mod, go.sum): one for the control plane, and one each for
-Prometheus, the image registry, Gitea and cosign, which need other versions of the same libraries and are built only on
-request. Their digest names the folder in the cache, so a new pin is a new folder and an old one is never mistaken for
-it.
+Prometheus, the image registry, Gitea, cosign and Argo Rollouts, which need other versions of the same libraries and are
+built only on request. Their digest names the folder in the cache, so a new pin is a new folder and an old one is never
+mistaken for it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from patchwright.sandbox import errors, gobuild, golang, locking, paths, progres
 KUBERNETES = "1.37.2"
 REGISTRY_VERSION = "3.1.2"
 GITEA_VERSION = "1.26.0"
+# The newest that Go 1.26.6 builds, which is what a machine without Go is given.
+ARGO_VERSION = "1.9.2"
 _SOURCES = Path(__file__).parent / "build"
 # A cold build of everything leaves this much in Go's own caches and in ours.
 _NEEDED_BYTES = 9_000_000_000
@@ -95,8 +97,15 @@ COSIGN = Module(
     targets={"cosign": "github.com/sigstore/cosign/v3/cmd/cosign"},
     ldflags="-s -w",
 )
-MODULES = (CONTROL_PLANE, PROMETHEUS, REGISTRY, GITEA, COSIGN)
-_OPTIONAL = (PROMETHEUS, REGISTRY, GITEA, COSIGN)
+ARGO = Module(
+    name="argo",
+    targets={"argo-rollouts": "github.com/argoproj/argo-rollouts/cmd/rollouts-controller"},
+    ldflags=f"-s -w -X github.com/argoproj/argo-rollouts/utils/version.version=v{ARGO_VERSION}",
+    # The kinds that it works on, as it is released with them.
+    share=("manifests/crds",),
+)
+MODULES = (CONTROL_PLANE, PROMETHEUS, REGISTRY, GITEA, COSIGN, ARGO)
+_OPTIONAL = (PROMETHEUS, REGISTRY, GITEA, COSIGN, ARGO)
 # What Kubernetes' envtest archives hold; other names in that folder are not taken.
 _ENVTEST = frozenset({"etcd", "kube-apiserver", "kubectl"})
 
@@ -110,8 +119,8 @@ def ensure(
 ) -> dict[str, Path]:
     """Give the path of every program of the control plane and of ``extra`` ones, built if need be.
 
-    Extra are ``prometheus``, ``registry``, ``gitea`` and ``cosign``; without ``control_plane`` they are all that is
-    looked for.
+    Extra are ``prometheus``, ``registry``, ``gitea``, ``cosign`` and ``argo-rollouts``; without ``control_plane``
+    they are all that is looked for.
     Raises BuildError when a program is unknown or cannot be built. Takes minutes the first time, so pass ``show``.
     """
     show = show or progress.Quiet()

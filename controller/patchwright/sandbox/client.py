@@ -132,8 +132,8 @@ class Client:
         headers = {"Accept": "application/json", "User-Agent": self._user_agent}
         try:
             for line in _lines(self._api.call_api("GET", url, headers).response):
-                event = json.loads(line)
-                # A watch that is refused is answered with a bare Status.
+                event = _decoded(line)
+                # A watch that is refused is answered with a bare Status, or in plain text where nothing is served.
                 if event.get("type", "ERROR") == "ERROR":
                     raise errors.ClusterUnavailable(f"watch {path}: {event.get('object', event).get('message')}")
                 yield event

@@ -73,7 +73,7 @@ def run(job: Job, output: Path, show: progress.Progress) -> None:
 
 def copy(job: Job, folder: str, target: Path) -> None:
     """Copy a folder of the module that the first package comes from; its own files are read-only, and may be swept."""
-    command = [str(job.go), "list", "-m", "-f", "{{.Dir}}", job.packages[0]]
+    command = [str(job.go), "list", "-f", "{{.Module.Dir}}", job.packages[0]]
     done = subprocess.run(  # noqa: S603 - our own go, fixed flags
         command, cwd=job.module, env=job.environment, capture_output=True, text=True, check=False
     )

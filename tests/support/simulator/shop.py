@@ -51,6 +51,9 @@ class Shop:
         found = (each for each in self.cache.all(Workload) if each.record and each.record.rollout_uid == rollout_uid)
         return tuple(self._view(each, policy) for each in found)
 
+    def absent(self, policy: PatchPolicy) -> str:
+        return ""
+
     async def refresh(self, workload: WorkloadRef) -> None:
         key = f"{workload.namespace}/{workload.name}"
         known = await self.wire.call(f"read {key}", lambda: self.server.get(Workload, key), writes=False)

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from patchwright import errors
 from patchwright.adapters.kube.client import MERGE_PATCH, KubeApi
+from patchwright.adapters.kube.workloads_projection import RESOURCES
 from patchwright.domain.actions import NodeRef, WorkloadRef
 from patchwright.domain.model import Key
 from patchwright.domain.nodes.view import EvictionAttempt
@@ -133,9 +134,9 @@ class KubeJournal:
 
     async def workload_event(self, workload: WorkloadRef, *, reason: str, message: str, warning: bool = False) -> None:
         """Write an Event on a workload, in its own namespace."""
-        group = "batch/v1" if workload.kind == "CronJob" else "apps/v1"
+        group, version, _ = RESOURCES[workload.kind]
         regarding = (
-            ("apiVersion", group),
+            ("apiVersion", f"{group}/{version}"),
             ("kind", workload.kind),
             ("namespace", workload.namespace),
             ("name", workload.name),

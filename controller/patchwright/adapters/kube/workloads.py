@@ -56,6 +56,10 @@ class KubeWorkloads:
         """Give the workloads that carry this rollout's record, selected or not."""
         return self._cache.marked(rollout_uid, policy)
 
+    def absent(self, policy: PatchPolicy) -> str:
+        """Say which kind that the policy names cannot be looked at."""
+        return self._cache.absent(policy)
+
     async def refresh(self, workload: WorkloadRef) -> None:
         """Read one workload past the cache."""
         try:
@@ -73,6 +77,9 @@ class KubeWorkloads:
         if known is None:
             raise errors.NotFound(f"{workload} is gone")
         at = utc_now()
+        if not known.selector:
+            # An empty one would mean every pod of the namespace.
+            return WorkloadPods(at, ())
         answer = await self._api.call(
             "GET",
             f"/api/v1/namespaces/{workload.namespace}/pods",

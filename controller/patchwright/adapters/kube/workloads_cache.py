@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
@@ -13,9 +13,9 @@ from patchwright.adapters.kube.versions import Store
 from patchwright.adapters.kube.workloads_projection import WorkloadFacts
 from patchwright.domain import selection
 from patchwright.domain.actions import WorkloadRef
-from patchwright.domain.model import PatchPolicy, WorkloadTarget
+from patchwright.domain.model import WORKLOAD_KINDS, PatchPolicy, WorkloadTarget
 from patchwright.domain.workloads import images
-from patchwright.domain.workloads.view import WorkloadView
+from patchwright.domain.workloads.view import ImageField, WorkloadView
 
 # Views hold little that the facts do not, but 1,000 of them for each policy add up.
 _VIEWS_KEPT = 8
@@ -36,6 +36,7 @@ class _Seen:
 
     facts: WorkloadFacts
     away: int
+    partner: WorkloadFacts | None
     view: WorkloadView
 
 
@@ -44,7 +45,7 @@ _Views = OrderedDict[PatchPolicy, dict[str, _Seen]]
 
 
 class WorkloadCache:
-    """Workloads of the four kinds, and the labels of namespaces.
+    """Workloads of every kind, and the labels of namespaces.
 
     ``operator_namespace`` is where policies may select other namespaces than their own; ``away`` counts the nodes that
     are NotReady.
@@ -56,6 +57,9 @@ class WorkloadCache:
         self._workloads: Store[WorkloadFacts] = Store()
         self._namespaces: Store[Namespace] = Store()
         self._marked: dict[str, set[str]] = {}
+        # The Rollouts that take their pods from another workload, by that one's key.
+        self._takers: dict[str, str] = {}
+        self._absent: dict[str, str] = {}
         self._views: _Views = OrderedDict()
         self._listeners: list[Listener] = []
 
@@ -110,6 +114,12 @@ class WorkloadCache:
         """Drop the namespaces that a complete list does not hold any more."""
         self._namespaces.prune(lambda _, each: each.uid in uids, at)
 
+    def missing(self, kind: str, why: str) -> None:
+        """Take in why a kind cannot be looked at; empty once it can."""
+        if self._absent.get(kind, "") != why:
+            self._absent[kind] = why
+            self._tell("")
+
     # --- what the engine asks -------------------------------------------------------------------------------------
 
     def selected(self, policy: PatchPolicy) -> tuple[WorkloadView, ...]:
@@ -118,15 +128,15 @@ class WorkloadCache:
         if not isinstance(target, WorkloadTarget):
             return ()
         there = self._spaces(policy, target)
-        found = (facts for facts in self._workloads if facts.namespace in there and _wanted(facts, target))
-        return self._through(policy, found)
+        near = (facts for facts in self._workloads if facts.namespace in there)
+        return self._through(policy, (facts for facts in near if _wanted(facts, target, self._places(facts))))
 
     def one(self, workload: WorkloadRef, policy: PatchPolicy) -> WorkloadView | None:
         """Give one workload, if the policy selects it; to walk through all for each of a thousand took half our CPU."""
         target, facts = policy.target, self.get(workload.kind, workload.namespace, workload.name)
         if facts is None or facts.uid != workload.uid or not isinstance(target, WorkloadTarget):
             return None
-        if facts.namespace not in self._spaces(policy, target) or not _wanted(facts, target):
+        if facts.namespace not in self._spaces(policy, target) or not _wanted(facts, target, self._places(facts)):
             return None
         return self._through(policy, (facts,))[0]
 
@@ -135,6 +145,13 @@ class WorkloadCache:
         keys = sorted(self._marked.get(rollout_uid, ()))
         found = (self._workloads.get(key) for key in keys)
         return self._through(policy, (facts for facts in found if facts is not None))
+
+    def absent(self, policy: PatchPolicy) -> str:
+        """Say why a kind that the policy names cannot be looked at; who names none has those that there are."""
+        target = policy.target
+        if not isinstance(target, WorkloadTarget) or target.kinds == WORKLOAD_KINDS:
+            return ""
+        return next((why for kind in target.kinds if (why := self._absent.get(kind))), "")
 
     def get(self, kind: str, namespace: str, name: str) -> WorkloadFacts | None:
         """Give what is known of one workload."""
@@ -168,13 +185,31 @@ class WorkloadCache:
         return tuple(self._view(facts, policy, views, away=away) for facts in found)
 
     def _view(self, facts: WorkloadFacts, policy: PatchPolicy, views: dict[str, _Seen], *, away: int) -> WorkloadView:
-        seen = views.get(facts.key)
-        if seen is None or seen.facts is not facts or seen.away != away:
-            made = projection.view(facts, policy, operator_namespace=self.operator_namespace, away=away)
-            seen = views[facts.key] = _Seen(facts, away, made)
+        seen, partner = views.get(facts.key), self._partner(facts)
+        if seen is None or seen.facts is not facts or seen.away != away or seen.partner is not partner:
+            template = facts.argo.template or (f"{partner.kind} {partner.name}" if partner is not None else "")
+            made = projection.view(
+                facts, policy, operator_namespace=self.operator_namespace, away=away, template=template
+            )
+            made = replace(made, images=self._places(facts))
+            seen = views[facts.key] = _Seen(facts, away, partner, made)
         return seen.view
 
+    def _partner(self, facts: WorkloadFacts) -> WorkloadFacts | None:
+        """Give the workload that a Rollout takes its pods from, and the other way round."""
+        other = facts.refers_to or self._takers.get(facts.key)
+        return self._workloads.get(other) if other else None
+
+    def _places(self, facts: WorkloadFacts) -> tuple[ImageField, ...]:
+        """Give the images of a workload; a Rollout without a template has those of the one that it refers to."""
+        found = self._workloads.get(facts.refers_to) if facts.refers_to else None
+        return found.images if found is not None else facts.images
+
     def _remark(self, key: str, before: WorkloadFacts | None, after: WorkloadFacts | None) -> None:
+        if before is not None and before.refers_to:
+            self._takers.pop(before.refers_to, None)
+        if after is not None and after.refers_to:
+            self._takers[after.refers_to] = key
         old = before.record.rollout_uid if before and before.record else ""
         new = after.record.rollout_uid if after and after.record else ""
         if old and old != new:
@@ -198,10 +233,10 @@ def _key(kind: str, metadata: Mapping[str, Any]) -> str:
     return f"{kind}/{metadata['namespace']}/{metadata['name']}"
 
 
-def _wanted(facts: WorkloadFacts, target: WorkloadTarget) -> bool:
+def _wanted(facts: WorkloadFacts, target: WorkloadTarget, places: tuple[ImageField, ...]) -> bool:
     if facts.kind not in target.kinds or not selection.matches(target.selector, facts.labels):
         return False
-    return any(_covers(target.images, field.image) for field in facts.images)
+    return any(_covers(target.images, field.image) for field in places)
 
 
 @lru_cache(maxsize=8192)

@@ -10,9 +10,10 @@ from patchwright.adapters.kube.jobs import EPOCH
 from patchwright.adapters.kube.projection import instant
 from patchwright.domain.actions import PodRef
 from patchwright.domain.workloads import images
-from patchwright.domain.workloads.view import VOLUMES, ContainerState, WorkloadPod
+from patchwright.domain.workloads.view import ARGO, VOLUMES, ContainerState, WorkloadPod
 
-_REVISIONS: Final = ("controller-revision-hash", "pod-template-hash")
+_ARGO_REVISION: Final = "rollouts-pod-template-hash"
+_REVISIONS: Final = ("controller-revision-hash", _ARGO_REVISION, "pod-template-hash")
 _STATUSES: Final = {"initContainers": "initContainerStatuses", "containers": "containerStatuses"}
 _SHORT: Final = 200
 
@@ -44,10 +45,16 @@ def project(raw: Mapping[str, Any], away_since: AwaySince, architecture: Archite
 
 
 def controlled_by(raw: Mapping[str, Any], uid: str, kind: str) -> bool:
-    """Tell whether a pod that the selector matched is really the workload's; a Deployment's are its ReplicaSets'."""
-    for ref in raw["metadata"].get("ownerReferences") or ():
+    """Tell whether a pod that the selector matched is really the workload's.
+
+    A Deployment's are its ReplicaSets', and a Rollout's, whose ReplicaSets mark theirs by a label of Argo's.
+    """
+    metadata = raw["metadata"]
+    argo = _ARGO_REVISION in (metadata.get("labels") or {})
+    for ref in metadata.get("ownerReferences") or ():
         if ref.get("controller"):
-            return bool(ref["uid"] == uid or (kind == "Deployment" and ref["kind"] == "ReplicaSet"))
+            by_set = (kind == "Deployment" and not argo) or (kind == ARGO and argo)
+            return bool(ref["uid"] == uid or (by_set and ref["kind"] == "ReplicaSet"))
     return False
 
 

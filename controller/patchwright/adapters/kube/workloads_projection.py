@@ -8,7 +8,7 @@ from datetime import datetime
 from sys import intern
 from typing import Any, Final
 
-from patchwright.adapters.kube import owners
+from patchwright.adapters.kube import argo, owners
 from patchwright.adapters.kube.projection import instant
 from patchwright.domain.annotation import RecordError
 from patchwright.domain.model import PatchPolicy
@@ -16,15 +16,18 @@ from patchwright.domain.nodes import labels as own
 from patchwright.domain.nodes import marks
 from patchwright.domain.targets import PAUSED_ANNOTATION, RISK_LABEL, STATE_ANNOTATION, Order
 from patchwright.domain.workloads.record import Record, decode
-from patchwright.domain.workloads.view import VOLUMES, ImageField, WorkloadView
+from patchwright.domain.workloads.view import ARGO, VOLUMES, ImageField, WorkloadView
 
 RESOURCES: Final = {
     "Deployment": ("apps", "v1", "deployments"),
     "StatefulSet": ("apps", "v1", "statefulsets"),
     "DaemonSet": ("apps", "v1", "daemonsets"),
     "CronJob": ("batch", "v1", "cronjobs"),
+    ARGO: ("argoproj.io", "v1alpha1", "rollouts"),
 }
 COLLECTIONS: Final = {kind: f"/apis/{group}/{version}/{name}" for kind, (group, version, name) in RESOURCES.items()}
+# Whose kind is somebody else's: it may not be installed, or be so later.
+OPTIONAL: Final = frozenset({ARGO})
 _RISKS: Final = {"low": 0, "normal": 1, "high": 2}
 _NORMAL = 1
 
@@ -67,6 +70,7 @@ class WorkloadFacts:
     stuck: str
     unavailable: str
     unavailable_since: datetime | None
+    argo: argo.Progress
     owner: str
     gitops: str
     hands_off: bool
@@ -78,6 +82,12 @@ class WorkloadFacts:
     def key(self) -> str:
         """What it is kept under."""
         return f"{self.kind}/{self.namespace}/{self.name}"
+
+    @property
+    def refers_to(self) -> str:
+        """The key of the workload that a Rollout takes its pods from; empty when it has a template of its own."""
+        kind, _, name = self.argo.template.partition(" ")
+        return f"{kind}/{self.namespace}/{name}" if name else ""
 
 
 def path(kind: str, namespace: str, name: str) -> str:
@@ -93,6 +103,7 @@ def project(kind: str, raw: Mapping[str, Any]) -> WorkloadFacts:
     generation = metadata.get("generation", 0)
     record, fault = _record(annotations.get(STATE_ANNOTATION))
     update = spec.get("updateStrategy") or {}
+    progress = argo.progress(spec, status) if kind == ARGO else argo.NONE
     conditions = {each.get("type"): each for each in status.get("conditions") or ()}
     return WorkloadFacts(
         kind=kind,
@@ -101,21 +112,22 @@ def project(kind: str, raw: Mapping[str, Any]) -> WorkloadFacts:
         uid=metadata["uid"],
         resource_version=metadata["resourceVersion"],
         generation=generation,
-        # A CronJob's status has none: whatever it runs next is of the template that it has then.
-        observed_generation=generation if kind == "CronJob" else status.get("observedGeneration", 0),
+        observed_generation=_observed(kind, status, generation),
         labels={intern(key): intern(value) for key, value in (metadata.get("labels") or {}).items()},
         images=tuple(_images(_pod_spec(kind, spec))),
         counts=_counts(kind, spec, status),
-        selector=_selector(spec.get("selector") or {}),
+        # A Rollout that refers to a Deployment need not repeat its selector; its status does.
+        selector=_selector(spec.get("selector") or {}) or str(status.get("selector") or ""),
         annotated=bool(annotations),
-        revision=status.get("updateRevision", ""),
+        revision=status.get("updateRevision") or status.get("currentPodHash") or "",
         partition=int((update.get("rollingUpdate") or {}).get("partition") or 0),
-        paused=bool(spec.get("paused")),
+        paused=progress.paused if kind == ARGO else bool(spec.get("paused")),
         recreate=(spec.get("strategy") or {}).get("type") == "Recreate",
         on_delete=update.get("type") == "OnDelete",
-        stuck=_stuck(conditions.get("Progressing") or {}),
+        stuck=progress.stuck if kind == ARGO else _stuck(conditions.get("Progressing") or {}),
         unavailable=_unavailable(conditions.get("Available") or {}),
         unavailable_since=instant((conditions.get("Available") or {}).get("lastTransitionTime")),
+        argo=progress,
         owner=owners.controller(metadata),
         gitops=owners.gitops(metadata),
         hands_off=annotations.get(PAUSED_ANNOTATION) == "true",
@@ -123,6 +135,13 @@ def project(kind: str, raw: Mapping[str, Any]) -> WorkloadFacts:
         record=record,
         record_fault=fault,
     )
+
+
+def _observed(kind: str, status: Mapping[str, Any], generation: int) -> int:
+    if kind == "CronJob":
+        # Its status has none: whatever it runs next is of the template that it has then.
+        return generation
+    return argo.observed(status) if kind == ARGO else int(status.get("observedGeneration", 0))
 
 
 def _pod_spec(kind: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -180,8 +199,13 @@ def _record(text: str | None) -> tuple[Record | None, str]:
         return None, str(error)
 
 
-def view(facts: WorkloadFacts, policy: PatchPolicy, *, operator_namespace: str, away: int) -> WorkloadView:
-    """Look at a workload through a policy; ``away`` counts the nodes that are NotReady."""
+def view(
+    facts: WorkloadFacts, policy: PatchPolicy, *, operator_namespace: str, away: int, template: str = ""
+) -> WorkloadView:
+    """Look at a workload through a policy; ``away`` counts the nodes that are NotReady.
+
+    ``template`` names the Deployment that has a Rollout's template, and for that Deployment the Rollout.
+    """
     labels, counts = facts.labels, facts.counts
     opt_out = marks.label(policy.key.name)
     topology = policy.strategy.topology_key
@@ -216,6 +240,10 @@ def view(facts: WorkloadFacts, policy: PatchPolicy, *, operator_namespace: str, 
         stuck=facts.stuck,
         unavailable=facts.unavailable,
         unavailable_since=facts.unavailable_since,
+        unfinished=facts.argo.unfinished,
+        at_step=facts.argo.at_step,
+        stable=facts.argo.stable,
+        template=template,
         owner=facts.owner,
         gitops=facts.gitops,
         hands_off=facts.hands_off,

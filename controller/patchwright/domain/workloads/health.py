@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from patchwright.domain.workloads.record import Record
-from patchwright.domain.workloads.view import ContainerState, WorkloadPod, WorkloadPods, WorkloadView
+from patchwright.domain.workloads.view import ARGO, ContainerState, WorkloadPod, WorkloadPods, WorkloadView
 
 # What no waiting mends.
 HOPELESS = frozenset({"InvalidImageName", "ErrImageNeverPull", "CreateContainerConfigError"})
@@ -33,6 +33,8 @@ def unsettled(view: WorkloadView) -> str:
     """
     if view.observed_generation < view.generation:
         return f"waits for its controller to see generation {view.generation}"
+    if view.unfinished:
+        return f"is {view.unfinished}"
     if not view.runs:
         return ""
     expected = view.expected
@@ -96,11 +98,20 @@ def _fails(pod: WorkloadPod, container: ContainerState, now: datetime) -> tuple[
     return None
 
 
+def given_up(view: WorkloadView, missing: str) -> tuple[str, str]:
+    """Give the reason and a sentence when its own controller has given up on it, or somebody has aborted it."""
+    if view.kind == ARGO:
+        return "Degraded", f"it is {view.stuck}"
+    return "ProgressDeadlineExceeded", f"it {missing}: {view.stuck}"
+
+
 def unwell(view: WorkloadView, record: Record, *, now: datetime, deadline: timedelta) -> tuple[str, str] | None:
     """Give the reason and a sentence when a workload that was done is not well any more.
 
     Replicas that an autoscaler adds, and pods that a drain has moved, are new since then and have as long as any.
     """
+    if view.kind == ARGO and view.stuck:
+        return given_up(view, "")
     if _short_of_pods(view, record, now):
         return "Unavailable", f"too few of its pods are available: {view.unavailable}"
     if view.pods is None or view.pods.at < record.since:

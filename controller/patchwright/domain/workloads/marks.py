@@ -12,7 +12,7 @@ from patchwright.domain.model import ImagePin
 from patchwright.domain.targets import Brief, Stage, Standing
 from patchwright.domain.workloads import images
 from patchwright.domain.workloads.record import ImageRecord, Mark, Record
-from patchwright.domain.workloads.view import ImageField, WorkloadView
+from patchwright.domain.workloads.view import ARGO, ImageField, WorkloadView
 
 MESSAGE_KEPT = 400
 
@@ -77,6 +77,7 @@ def running(view: WorkloadView, field: ImageField) -> str:
 
 def restore(view: WorkloadView, record: Record, brief: Brief, *, reason: str) -> RestoreImages:
     """Put back what the record says, where it stands now, and write that this is under way."""
+    record = _to_the_letter(view, record)
     seen = view.revision if view.observed_generation >= view.generation else ""
     after = replace(
         record,
@@ -87,6 +88,18 @@ def restore(view: WorkloadView, record: Record, brief: Brief, *, reason: str) ->
         reason=record.reason or reason,
     )
     return RestoreImages(view.ref, after, _edits(view, record))
+
+
+def _to_the_letter(view: WorkloadView, record: Record) -> Record:
+    """Give what a Rollout goes back to while its old template is still the stable one: that template, to the letter.
+
+    Argo skips all steps on the way there. With a digest added it would be another template, to be rolled out by steps,
+    their pauses included, while what runs is bad. The stable pods were never replaced: they run what the tag meant.
+    """
+    unseen = record.mark is Mark.APPLYING and view.observed_generation < view.generation
+    if view.kind != ARGO or (view.stable and not unseen):
+        return record
+    return replace(record, images=tuple(replace(image, digest="") for image in record.images))
 
 
 def _edits(view: WorkloadView, record: Record) -> tuple[ImageEdit, ...]:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from patchwright.domain.model import WorkloadTarget
 from patchwright.domain.targets import Brief
 from patchwright.domain.workloads import health, images, marks, reversible, writing
-from patchwright.domain.workloads.view import WorkloadView
+from patchwright.domain.workloads.view import ARGO, WorkloadView
 
 # What was seen of its pods this long ago says nothing any more about which digests they run.
 PODS_LIFE = timedelta(minutes=5)
@@ -25,7 +25,8 @@ class Obstacle:
 
 def find(view: WorkloadView, brief: Brief) -> Obstacle | None:
     """Say why it cannot be started now; who is at work on it comes before what it looks like."""
-    return _record(view) or _kept_out(view) or _owned(view, brief) or _strategy(view, brief) or _condition(view, brief)
+    taken = _record(view) or _kept_out(view) or _referred(view) or _owned(view, brief)
+    return taken or _strategy(view, brief) or _condition(view, brief)
 
 
 def _record(view: WorkloadView) -> Obstacle | None:
@@ -48,6 +49,21 @@ def _kept_out(view: WorkloadView) -> Obstacle | None:
     if view.deleting:
         return Obstacle("Deleting", "it is being deleted")
     return None
+
+
+def _referred(view: WorkloadView) -> Obstacle | None:
+    """Leave a Rollout and the Deployment that it takes its pods from to people: neither can be judged by itself.
+
+    The Deployment has the template and, mostly, no pods of its own, so that a change of it would "succeed" at once,
+    while the Rollout rolls it out by steps that nobody watches.
+    """
+    if not view.template:
+        return None
+    if view.kind == ARGO:
+        text = f"its pods are made from {view.template} (spec.workloadRef), so that it has no images of its own"
+    else:
+        text = f"{view.template} makes its pods from it (spec.workloadRef) and would roll the change out by its steps"
+    return Obstacle("TemplateElsewhere", f"{text}; have the template in the Rollout to have it patched", for_good=True)
 
 
 def _owned(view: WorkloadView, brief: Brief) -> Obstacle | None:
@@ -77,7 +93,8 @@ def _strategy(view: WorkloadView, brief: Brief) -> Obstacle | None:
 
 def _condition(view: WorkloadView, brief: Brief) -> Obstacle | None:
     if view.paused:
-        return Obstacle("TargetPaused", "its rollouts are paused by spec.paused; resume it to have it patched")
+        why = view.at_step or "spec.paused"
+        return Obstacle("TargetPaused", f"its rollouts are paused by {why}; resume it to have it patched")
     if missing := health.unsettled(view):
         return Obstacle("NotReady", f"it is not settled: it {missing}")
     if not view.runs and brief.watched_from == 0:

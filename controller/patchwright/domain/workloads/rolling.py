@@ -40,7 +40,7 @@ def forward(view: WorkloadView, record: Record, brief: Brief) -> Standing:
         text = f"{changed} while it was being patched; check it, then remove its annotation patchwright.dev/state"
         lost = marks.quarantine(view, record, brief, reason="ImageChanged", message=text, taken=True)
         return _over(Stage.WORKING, record, lost)
-    if held := _held(view, record, brief):
+    if held := _held(view, record, brief, late=fails):
         return held
     if view.observed_generation < view.generation:
         return _waits(Stage.WORKING, view, record, brief, missing=health.unsettled(view), late=fails)
@@ -51,7 +51,7 @@ def forward(view: WorkloadView, record: Record, brief: Brief) -> Standing:
         return _over(Stage.WORKING, record, fails(*found))
     if missing := health.missing(view, pods) if pods is not None else "":
         if view.stuck:
-            return _over(Stage.WORKING, record, fails("ProgressDeadlineExceeded", f"it {missing}: {view.stuck}"))
+            return _over(Stage.WORKING, record, fails(*health.given_up(view, missing)))
         return _waits(Stage.WORKING, view, record, brief, missing=missing, late=fails)
     return _over(Stage.WORKING, record, marks.mark(view, record, brief, Mark.DONE, message=_success(view, record)))
 
@@ -73,7 +73,7 @@ def back(view: WorkloadView, record: Record, brief: Brief) -> Standing:
     if view.observed_generation < view.generation:
         return _waits(Stage.RESTORING, view, record, brief, missing=health.unsettled(view), late=fails)
     if view.paused:
-        text = "has its old images, and its pods follow once somebody resumes it (spec.paused)"
+        text = f"has its old images, and its pods follow once {_resumed(view)}"
         return _waits(Stage.RESTORING, view, record, brief, missing=text, late=fails)
     pods = _seen(view, record)
     if view.runs and pods is None:
@@ -128,17 +128,38 @@ def _differs(view: WorkloadView, record: Record, wanted: Callable[[ImageRecord],
     return ""
 
 
-def _held(view: WorkloadView, record: Record, brief: Brief) -> Standing | None:
-    """Wait for whoever has paused it, without a deadline; the time of the pause is not the change's fault."""
-    text = "is paused by spec.paused; its pods follow once somebody resumes it"
+def _held(
+    view: WorkloadView, record: Record, brief: Brief, *, late: Callable[[str, str], MarkWorkload]
+) -> Standing | None:
+    """Wait for whoever has paused it, without a deadline; the time of the pause is not the change's fault.
+
+    A Rollout that has paused itself at a step has done so to have its new pods looked at, and so they are.
+    """
+    text = f"is paused by {view.at_step or 'spec.paused'}; its pods follow once {_resumed(view)}"
     if view.paused and record.held:
-        return replace(marks.standing(Stage.WORKING, record, message=text), reason="TargetPaused")
+        held = replace(marks.standing(Stage.WORKING, record, message=text), reason="TargetPaused")
+        return _looked_at(view, record, brief, held=held, late=late) if view.at_step else held
     if view.paused == record.held:
         return None
     after = replace(record, held=view.paused, since=brief.now)
     return marks.standing(
         Stage.WORKING, record, message=text if view.paused else "is resumed", actions=(MarkWorkload(view.ref, after),)
     )
+
+
+def _resumed(view: WorkloadView) -> str:
+    return "that is over, or somebody promotes it" if view.at_step else "somebody resumes it"
+
+
+def _looked_at(
+    view: WorkloadView, record: Record, brief: Brief, *, held: Standing, late: Callable[[str, str], MarkWorkload]
+) -> Standing:
+    pods = _seen(view, record)
+    if pods is not None and (found := health.trouble(record, pods, now=brief.now)):
+        return _over(Stage.WORKING, record, late(*found))
+    due = _due(view, LOOK_IN_SOAK, never=record.since)
+    look: tuple[Action, ...] = (ListWorkloadPods(view.ref),) if brief.now >= due else ()
+    return replace(held, actions=look, wake=due)
 
 
 def _seen(view: WorkloadView, record: Record) -> WorkloadPods | None:

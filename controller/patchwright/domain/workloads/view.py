@@ -12,6 +12,8 @@ from patchwright.domain.workloads.record import Record
 
 VOLUMES = "volumes"
 _TEMPLATE = "/spec/template/spec"
+ARGO = "Rollout"
+"""The kind of Argo Rollouts; a PatchRollout is never called so."""
 _POD_SPECS = {"CronJob": "/spec/jobTemplate/spec/template/spec"}
 
 
@@ -108,6 +110,10 @@ class WorkloadView:
     controls it, ``gitops`` who applies it from Git, and ``hands_off`` says that its annotation patchwright.dev/paused
     is true. ``opted_out`` holds the mark by which people keep it out, ``record_fault`` why our annotation cannot be
     read. ``kept`` is what registries said of images that may have to be put back.
+
+    Of an Argo Rollout, ``unfinished`` is what its own phase says while it is not Healthy, ``at_step`` what it has
+    paused itself for, and ``stable`` whether its present template is the one that it calls stable. A Rollout may take
+    its pods from a Deployment (spec.workloadRef): ``template`` names the one of the two that the other one goes with.
     """
 
     kind: str
@@ -133,6 +139,10 @@ class WorkloadView:
     stuck: str = ""
     unavailable: str = ""
     unavailable_since: datetime | None = None
+    unfinished: str = ""
+    at_step: str = ""
+    stable: bool = True
+    template: str = ""
     owner: str = ""
     gitops: str = ""
     hands_off: bool = False
