@@ -21,6 +21,7 @@ from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList, Re
 from patchwright.domain.policy import PolicyDecision, PolicyQuestion
 from patchwright.domain.state import RolloutState
 from patchwright.domain.workloads.record import Record as WorkloadRecord
+from patchwright.domain.workloads.standalone import Survey
 from patchwright.domain.workloads.view import WorkloadPods, WorkloadView
 from patchwright.domain.writeback.orders import WriteOrder, Written
 from patchwright.domain.writeback.settings import GitTarget
@@ -196,6 +197,9 @@ class Workloads(Protocol):
 
     def absent(self, policy: PatchPolicy) -> str:
         """Say why a kind that the policy names cannot be looked at, such as one that is not installed; else empty."""
+
+    def standalone(self, policy: PatchPolicy) -> Survey:
+        """Give the Jobs and pods without a controller that run an image that the policy covers, as seen last."""
 
     async def refresh(self, workload: WorkloadRef) -> None:
         """Read one workload past the cache, after a conflict."""

@@ -19,6 +19,7 @@ from patchwright.domain import memory, policy, repository
 from patchwright.domain.state import Cause, Condition, Phase, Plan, RolloutState, WavePlan, WavePolicy
 from patchwright.domain.sync import GROUP, VERSION, ObjectKey
 from patchwright.domain.targets import Counts, Note
+from patchwright.domain.workloads.standalone import Standalone
 from patchwright.sandbox import client, controlplane
 from support import api_cases
 from support.api_manifests import Wrong, changed
@@ -187,7 +188,10 @@ def test_the_other_memories_survive_the_api_server(crds: client.Client, namespac
     failed = memory.FailedChange("abc", "3.0.17", "openssl", "CanaryFailed", "canary n1 failed", NOW)
     last = memory.LastRollout("a", Phase.ROLLED_BACK, "3.0.17", NOW)
     image = memory.ImageState("ghcr.io/acme/api", "Update", "Newer", "1.1 replaces 1.0", "1.1", "sha256:1", NOW, 7)
-    policy_state = memory.PolicyState(2, 0, "b", last, NOW, (failed,), (image,), 1, "now", "again", NOW, (READY,))
+    loose = Standalone("Pod", "kube-system", "proxy-n1", "ghcr.io/acme/api:1.0", static=True)
+    policy_state = memory.PolicyState(
+        2, 0, "b", last, NOW, (failed,), (image,), 1, "now", "again", NOW, (READY,), (loose,), 1
+    )  # fmt: skip
     written = status.policy_state_to_status(policy_state, now=NOW)
     assert status.status_to_policy_state(_stored(crds, "PatchPolicy", namespace, written)) == policy_state
     entry = repository.HistoryEntry("sha256:1", "main@sha1:1", NOW, NOW, "Succeeded", 3)

@@ -139,6 +139,39 @@ def test_every_kind_is_patched_and_what_runs_no_pods_comes_after_the_canary(shop
     assert "unproven until its next run" in told["note"]
 
 
+def test_what_nobody_can_patch_is_told_of_and_left_alone(shop: WorkloadScene) -> None:
+    space = shop.space()
+    shop.deployments(space, "web")
+    spec = {**shop.pods_of("1.0"), "nodeSelector": shop.selector}
+    bare = {"metadata": {"name": "debug", "labels": shop.selector}, "spec": spec}
+    about = {"name": "proxy-n1", "labels": shop.selector, "annotations": {"kubernetes.io/config.mirror": "x"}}
+    static = {"metadata": about, "spec": {**spec, "nodeName": shop.nodes[0]}}
+    shop.api.create_all(f"/api/v1/namespaces/{space}/pods", [bare, static])
+    never = {"template": {"spec": {**spec, "restartPolicy": "Never"}}}
+    jobs = {"import": {**never, "suspend": True}, "done": {**never, "activeDeadlineSeconds": 1, "backoffLimit": 0}}
+    for name, body in jobs.items():
+        about = {"name": name, "labels": shop.selector}
+        shop.api.create(f"/apis/batch/v1/namespaces/{space}/jobs", {"metadata": about, "spec": body})
+    over = lambda found: any(one["status"] == "True" for one in found.get("status", {}).get("conditions", ()))  # noqa: E731 (a condition in a word)
+    shop.api.wait(f"/apis/batch/v1/namespaces/{space}/jobs/done", over)
+    shop.image_policy(strategy=QUICK)
+    # They are listed every ten minutes, and at the start.
+    shop.restart()
+
+    shop.until(lambda: "standalone" in shop.policy_status(), "what nobody can patch being told")
+    found = [(one["kind"], one["name"], one.get("static", False)) for one in shop.policy_status()["standalone"]]
+    assert found == [("Job", "import", False), ("Pod", "debug", False), ("Pod", "proxy-n1", True)]
+    assert shop.policy_status()["standaloneTotal"] == 3
+    [ready] = [one["message"] for one in shop.policy_status()["conditions"] if one["type"] == "Ready"]
+    assert ready == (
+        "selects 1 workloads; 3 Jobs and pods without a controller run its images and cannot be patched, "
+        "see status.standalone"
+    )
+    assert shop.until_phase(shop.image_rollout("1.1"), "Succeeded")["updated"] == "1/1"
+    assert shop.exposed("1.0") >= {"debug", "proxy-n1"}
+    assert not shop.exposed("1.1") & {"debug", "proxy-n1"}
+
+
 def test_every_place_of_an_image_is_patched_and_put_back_and_nothing_else_is(shop: WorkloadScene) -> None:
     space = shop.space()
     old = {"image": image("1.0")}

@@ -12,6 +12,7 @@ import pytest
 from patchwright import errors
 from patchwright.adapters.kube import owners, workloads_pods
 from patchwright.adapters.kube.client import JSON_PATCH, Answer
+from patchwright.adapters.kube.standalone import KubeStandalones
 from patchwright.adapters.kube.workloads import KubeWorkloads
 from patchwright.adapters.kube.workloads_cache import WorkloadCache
 from patchwright.adapters.kube.workloads_projection import project
@@ -357,7 +358,8 @@ class Api:
 
 def port(made: WorkloadCache, *answers: Answer) -> tuple[KubeWorkloads, Api]:
     api = Api(list(answers))
-    return KubeWorkloads(api, made, away_since=lambda _: None), api  # type: ignore[arg-type]  # as much as is needed
+    standalones = KubeStandalones(api, made, list)  # type: ignore[arg-type]  # as much as is needed
+    return KubeWorkloads(api, made, standalones, away_since=lambda _: None), api  # type: ignore[arg-type]  # the same
 
 
 async def test_images_and_record_are_one_json_patch_that_tests_what_it_replaces() -> None:

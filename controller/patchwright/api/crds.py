@@ -68,6 +68,7 @@ KINDS = (
         (
             _READY,
             Column("Selected", ".status.selected", "integer"),
+            Column("Standalone", ".status.standaloneTotal", "integer", wide=True),
             Column("Active", ".status.activeRollout"),
             Column("Next window", ".status.nextMaintenanceWindow"),
             Column("Suspended", ".spec.suspend", "boolean", wide=True),

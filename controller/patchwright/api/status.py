@@ -10,9 +10,10 @@ from pydantic import Field, ValidationError
 
 from patchwright.api.base import StatusModel
 from patchwright.api.faults import faults_of
-from patchwright.api.scalars import Generation, Instant, Int
+from patchwright.api.scalars import Bool, Generation, Instant, Int
 from patchwright.domain import memory, repository, state
 from patchwright.domain.sync import VERSION, ObjectKey
+from patchwright.domain.workloads import standalone
 from patchwright.errors import Fault, InvalidInput
 
 M = TypeVar("M", bound=StatusModel)
@@ -98,6 +99,21 @@ class FollowedImage(StatusModel):
     """How many tags it had then."""
 
 
+class Standalone(StatusModel):
+    """Something that runs an image that the policy covers, and that nobody can patch."""
+
+    kind: str
+    """`Job` or `Pod`."""
+    namespace: str
+    """Its namespace."""
+    name: str
+    """Its name."""
+    image: str
+    """The image, as it is spelled there; the first where there are several."""
+    static: Bool = False
+    """Whether it is a static pod: a file on its node, of which the API server only has a mirror."""
+
+
 class PatchPolicyStatus(StatusModel):
     """What Patchwright knows about the policy; written by Patchwright only."""
 
@@ -113,6 +129,10 @@ class PatchPolicyStatus(StatusModel):
     """When the next maintenance window opens; absent when there are no windows."""
     failed_changes: tuple[FailedChange, ...] = ()
     """The changes that failed, newest first, at most 20; none of them is tried again by itself."""
+    standalone: tuple[Standalone, ...] = ()
+    """Jobs, bare pods and static pods that run an image that the policy covers, at most 20: nobody can patch them."""
+    standalone_total: Int | None = None
+    """How many there are."""
     images: tuple[FollowedImage, ...] = ()
     """The images whose updates are looked for, at most 64."""
     images_total: Int | None = None
@@ -192,6 +212,11 @@ def policy_state_to_status(
             last_rollout=_last_to_wire(found.last_rollout),
             next_maintenance_window=found.next_window,
             failed_changes=tuple(_failed(one) for one in found.failed_changes[: memory.FAILED_KEPT]),
+            standalone=tuple(
+                Standalone(kind=one.kind, namespace=one.namespace, name=one.name, image=one.image, static=one.static)
+                for one in found.standalone
+            ),
+            standalone_total=found.standalone_total or None,
             images=tuple(map(_image_to_wire, found.images[: memory.IMAGES_KEPT])),
             images_total=found.images_total or None,
             last_handled_reconcile_at=found.last_handled_reconcile_at,
@@ -221,6 +246,10 @@ def status_to_policy_state(status: Mapping[str, Any] | None) -> memory.PolicySta
             memory.FailedChange(one.change_id, one.version, one.rollout, one.reason, one.message, one.at)
             for one in wire.failed_changes
         ),
+        standalone=tuple(
+            standalone.Standalone(one.kind, one.namespace, one.name, one.image, one.static) for one in wire.standalone
+        ),
+        standalone_total=wire.standalone_total or 0,
         images=tuple(map(_image, wire.images)),
         images_total=wire.images_total or 0,
         last_handled_reconcile_at=wire.last_handled_reconcile_at,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from patchwright.domain.state import Condition, Phase
+from patchwright.domain.workloads.standalone import Standalone
 
 FAILED_KEPT = 20
 IMAGES_KEPT = 64
@@ -58,7 +59,8 @@ class PolicyState:
 
     ``images`` are those whose updates are looked for, as far as there is room; ``images_total`` counts them all.
     ``last_handled_reconcile_at`` and ``last_handled_retry`` are the annotations that were heeded last, ``retried_at``
-    is when.
+    is when. ``standalone`` are the first of those that run an image that it covers and that nobody can patch,
+    ``standalone_total`` counts them all.
     """
 
     observed_generation: int = 0
@@ -73,6 +75,8 @@ class PolicyState:
     last_handled_retry: str = ""
     retried_at: datetime | None = None
     conditions: tuple[Condition, ...] = ()
+    standalone: tuple[Standalone, ...] = ()
+    standalone_total: int = 0
 
 
 def remember(known: Sequence[FailedChange], failed: FailedChange) -> tuple[FailedChange, ...]:

@@ -142,6 +142,7 @@ class Operator:
                 group.create_task(_every(OTHERS, made.fleet.look_for_others))
                 group.create_task(_every(OTHERS, lambda: budgets.look(api)))
                 group.create_task(_at_news(budgets, api))
+                group.create_task(_every(OTHERS, made.standalones.look))
                 group.create_task(_every(ORPHANS, Orphans(made.world).sweep))
                 group.create_task(_resync(feed, lambda: _ours(api, feed), made.rollouts.resync))
                 group.create_task(self._watch(feed))

@@ -31,6 +31,7 @@ from patchwright.adapters.kube.reports import KubeReports
 from patchwright.adapters.kube.repositories import KubeRepositories, RepositoryCache
 from patchwright.adapters.kube.rollout_cache import RolloutCache
 from patchwright.adapters.kube.rollouts import KubeRollouts
+from patchwright.adapters.kube.standalone import KubeStandalones
 from patchwright.adapters.kube.workloads import KubeWorkloads
 from patchwright.adapters.kube.workloads_cache import WorkloadCache
 from patchwright.adapters.kube.workloads_projection import COLLECTIONS, OPTIONAL
@@ -227,7 +228,7 @@ class Adapters:
     image_world: image_ports.ImageWorld
     policies: KubePolicies
     fleet: KubeFleet
-    workloads: KubeWorkloads
+    standalones: KubeStandalones
     rollouts: KubeRollouts
 
 
@@ -242,8 +243,13 @@ async def adapters(
     probes = Probes(api, clock, operator_namespace=settings.namespace)
     stack.push_async_callback(probes.close)
     fleet = KubeFleet(api, caches.fleet, drivers={"script": script.render})
+    standalones = KubeStandalones(api, caches.workloads, caches.rollouts.readable)
     workloads = KubeWorkloads(
-        api, caches.workloads, away_since=caches.fleet.away_since, architecture=caches.fleet.architecture
+        api,
+        caches.workloads,
+        standalones,
+        away_since=caches.fleet.away_since,
+        architecture=caches.fleet.architecture,
     )
     rollouts = KubeRollouts(api, caches.rollouts)
     repositories = KubeRepositories(api, caches.repositories)
@@ -282,4 +288,4 @@ async def adapters(
         TrustDesk(images, repositories, verifier=CosignVerifier(), clock=clock, keyrings=kept.keyring),
     )
     policies = KubePolicies(rollouts, caches.rollouts)
-    return Adapters(world, source_world, image_world, policies, fleet, workloads, rollouts)
+    return Adapters(world, source_world, image_world, policies, fleet, standalones, rollouts)

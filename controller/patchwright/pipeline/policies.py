@@ -53,6 +53,8 @@ class PolicyReconciler:
     def _state(self, case: ports.PolicyCase, policy: PatchPolicy) -> PolicyState:
         selected = len(targets.selected(self._world, policy))
         forbidden = targets.forbidden(self._world, policy)
+        survey = targets.standalone(self._world, policy)
+        absent = targets.absent(self._world, policy)
         rollouts = self._rollouts(policy.key)
         active = [found for found in rollouts if found.state.phase not in TERMINAL]
         begun = [found for found in active if found.state.started_at is not None]
@@ -64,7 +66,9 @@ class PolicyReconciler:
             active_rollout=first.key.name if first else "",
             last_rollout=_last(rollouts),
             next_window=windows.opening(policy.windows, now=self._world.clock.now()).next_at,
-            conditions=_conditions(policy, selected, forbidden, absent=targets.absent(self._world, policy)),
+            standalone=survey.named,
+            standalone_total=survey.total,
+            conditions=_conditions(policy, selected, forbidden, absent=absent, besides=survey.sentence),
         )
 
     def _retried(self, state: PolicyState, policy: PatchPolicy) -> PolicyState:
@@ -106,24 +110,29 @@ def _last(rollouts: Sequence[ports.Case]) -> LastRollout | None:
     return LastRollout(case.key.name, case.state.phase, version, case.state.finished_at)
 
 
-def _conditions(policy: PatchPolicy, selected: int, forbidden: str, *, absent: str) -> tuple[Condition, ...]:
+def _conditions(
+    policy: PatchPolicy, selected: int, forbidden: str, *, absent: str, besides: str
+) -> tuple[Condition, ...]:
     if forbidden:
         not_ready = Condition("Ready", "False", "NotAllowed", forbidden)
         return (not_ready, Condition("Stalled", "True", "NotAllowed", forbidden))
-    return (_ready(policy, selected, absent),)
+    return (_ready(policy, selected, absent=absent, besides=besides),)
 
 
-def _ready(policy: PatchPolicy, selected: int, absent: str) -> Condition:
+def _ready(policy: PatchPolicy, selected: int, *, absent: str, besides: str) -> Condition:
+    """Say whether it can be used; ``absent`` is a kind that it names in vain, ``besides`` what it cannot patch."""
     noun = targets.noun(policy)
     if policy.suspend:
         return Condition("Ready", "False", "Suspended", f"suspended by spec.suspend: no rollout starts a {noun}")
-    if not selected and absent:
-        return Condition("Ready", "False", "KindMissing", absent)
     if not selected:
         text = f"target.{noun}s.selector matches no {noun}; correct it, or label the {noun}s that are meant"
-        return Condition("Ready", "False", "NothingSelected", text)
-    but = f"; {absent}" if absent else ""
-    return Condition("Ready", "True", "Succeeded", f"selects {selected} {noun}s{but}")
+        reason, text = ("KindMissing", absent) if absent else ("NothingSelected", text)
+        return Condition("Ready", "False", reason, _joined(text, besides))
+    return Condition("Ready", "True", "Succeeded", _joined(f"selects {selected} {noun}s", absent, besides))
+
+
+def _joined(*parts: str) -> str:
+    return "; ".join(part for part in parts if part)
 
 
 def _scanned(outlook: Outlook) -> Condition:

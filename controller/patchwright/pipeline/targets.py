@@ -19,6 +19,7 @@ from patchwright.domain.nodes.view import NodeView
 from patchwright.domain.targets import Target, TargetKind
 from patchwright.domain.workloads import images
 from patchwright.domain.workloads.procedure import WorkloadKind
+from patchwright.domain.workloads.standalone import NOTHING, Survey
 from patchwright.domain.workloads.view import WorkloadView
 from patchwright.pipeline.facts import Facts
 
@@ -59,6 +60,11 @@ def selected(world: ports.World, policy: PatchPolicy) -> Sequence[Target]:
 def absent(world: ports.World, policy: PatchPolicy) -> str:
     """Say why a kind that a policy names cannot be looked at; empty when all can."""
     return world.workloads.absent(policy)
+
+
+def standalone(world: ports.World, policy: PatchPolicy) -> Survey:
+    """Give what runs the images of a policy and cannot be patched."""
+    return NOTHING if forbidden(world, policy) else world.workloads.standalone(policy)
 
 
 def workloads(world: ports.World, policy: PatchPolicy) -> tuple[WorkloadView, ...]:

@@ -13,6 +13,7 @@ from patchwright.domain.nodes import marks
 from patchwright.domain.targets import RISK_LABEL, STATE_ANNOTATION, Order
 from patchwright.domain.workloads import images
 from patchwright.domain.workloads.record import Record, encode
+from patchwright.domain.workloads.standalone import NOTHING, Survey
 from patchwright.domain.workloads.view import (
     ContainerState,
     ImageField,
@@ -53,6 +54,9 @@ class Shop:
 
     def absent(self, policy: PatchPolicy) -> str:
         return ""
+
+    def standalone(self, policy: PatchPolicy) -> Survey:
+        return NOTHING
 
     async def refresh(self, workload: WorkloadRef) -> None:
         key = f"{workload.namespace}/{workload.name}"

@@ -153,6 +153,10 @@ class RolloutCache:
         """List every policy."""
         return list(self._policies)
 
+    def readable(self) -> list[PatchPolicy]:
+        """Give every policy that can be read."""
+        return [facts.policy for facts in self.policies() if facts.policy is not None]
+
     def rollout(self, key: Key) -> RolloutFacts | None:
         """Give what is known of a rollout."""
         return self._rollouts.get(str(key))

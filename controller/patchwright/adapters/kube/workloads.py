@@ -10,6 +10,7 @@ from patchwright.adapters.kube import workloads_pods, workloads_projection
 from patchwright.adapters.kube.client import JSON_PATCH, LIST_TIMEOUT, Answer, KubeApi, failure
 from patchwright.adapters.kube.evictions import classify
 from patchwright.adapters.kube.fleet import utc_now
+from patchwright.adapters.kube.standalone import KubeStandalones
 from patchwright.adapters.kube.workloads_cache import WorkloadCache
 from patchwright.adapters.kube.workloads_pods import Architecture, AwaySince
 from patchwright.adapters.kube.workloads_projection import WorkloadFacts
@@ -18,6 +19,7 @@ from patchwright.domain.model import PatchPolicy
 from patchwright.domain.nodes.view import Eviction
 from patchwright.domain.targets import STATE_ANNOTATION
 from patchwright.domain.workloads.record import Record, encode
+from patchwright.domain.workloads.standalone import Survey
 from patchwright.domain.workloads.view import WorkloadPods, WorkloadView
 
 _ANNOTATIONS: Final = "/metadata/annotations"
@@ -33,12 +35,14 @@ class KubeWorkloads:
         self,
         api: KubeApi,
         cache: WorkloadCache,
+        standalones: KubeStandalones,
         *,
         away_since: AwaySince,
         architecture: Architecture = lambda _: "",
     ) -> None:
         self._api = api
         self._cache = cache
+        self._standalones = standalones
         self._away_since = away_since
         self._architecture = architecture
 
@@ -59,6 +63,10 @@ class KubeWorkloads:
     def absent(self, policy: PatchPolicy) -> str:
         """Say which kind that the policy names cannot be looked at."""
         return self._cache.absent(policy)
+
+    def standalone(self, policy: PatchPolicy) -> Survey:
+        """Give what runs the policy's images without a controller."""
+        return self._standalones.survey(policy)
 
     async def refresh(self, workload: WorkloadRef) -> None:
         """Read one workload past the cache."""

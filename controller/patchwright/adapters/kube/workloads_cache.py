@@ -127,7 +127,7 @@ class WorkloadCache:
         target = policy.target
         if not isinstance(target, WorkloadTarget):
             return ()
-        there = self._spaces(policy, target)
+        there = self.spaces(policy, target)
         near = (facts for facts in self._workloads if facts.namespace in there)
         return self._through(policy, (facts for facts in near if _wanted(facts, target, self._places(facts))))
 
@@ -166,14 +166,14 @@ class WorkloadCache:
         """Give the UIDs of the rollouts whose records are on workloads."""
         return sorted(self._marked)
 
-    # --- inside ---------------------------------------------------------------------------------------------------
-
-    def _spaces(self, policy: PatchPolicy, target: WorkloadTarget) -> frozenset[str]:
+    def spaces(self, policy: PatchPolicy, target: WorkloadTarget) -> frozenset[str]:
         """Give the namespaces that a policy reaches: its own, or the operator's policies those that they select."""
         if target.namespaces is None or policy.key.namespace != self.operator_namespace:
             return frozenset({policy.key.namespace})
         selector = target.namespaces
         return frozenset(name for name, space in self._namespaces.items() if selection.matches(selector, space.labels))
+
+    # --- inside ---------------------------------------------------------------------------------------------------
 
     def _through(self, policy: PatchPolicy, found: Iterable[WorkloadFacts]) -> tuple[WorkloadView, ...]:
         """Look at workloads through a policy; a view is made again only when its workload has changed."""
@@ -236,9 +236,10 @@ def _key(kind: str, metadata: Mapping[str, Any]) -> str:
 def _wanted(facts: WorkloadFacts, target: WorkloadTarget, places: tuple[ImageField, ...]) -> bool:
     if facts.kind not in target.kinds or not selection.matches(target.selector, facts.labels):
         return False
-    return any(_covers(target.images, field.image) for field in places)
+    return any(covers(target.images, field.image) for field in places)
 
 
 @lru_cache(maxsize=8192)
-def _covers(names: tuple[str, ...], image: str) -> bool:
+def covers(names: tuple[str, ...], image: str) -> bool:
+    """Tell whether names that a policy covers mean an image."""
     return images.covers(names, image)

@@ -114,7 +114,7 @@ def project(kind: str, raw: Mapping[str, Any]) -> WorkloadFacts:
         generation=generation,
         observed_generation=_observed(kind, status, generation),
         labels={intern(key): intern(value) for key, value in (metadata.get("labels") or {}).items()},
-        images=tuple(_images(_pod_spec(kind, spec))),
+        images=tuple(template_images(_pod_spec(kind, spec))),
         counts=_counts(kind, spec, status),
         # A Rollout that refers to a Deployment need not repeat its selector; its status does.
         selector=_selector(spec.get("selector") or {}) or str(status.get("selector") or ""),
@@ -151,7 +151,8 @@ def _pod_spec(kind: str, spec: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _images(spec: Mapping[str, Any]) -> Iterator[ImageField]:
+def template_images(spec: Mapping[str, Any]) -> Iterator[ImageField]:
+    """Give every place of a pod's spec that names an image."""
     for part in ("initContainers", "containers"):
         for index, each in enumerate(spec.get(part) or ()):
             if image := each.get("image"):
