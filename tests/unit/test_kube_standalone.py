@@ -35,6 +35,7 @@ class Api:
     pods: list[Raw] = field(default_factory=list)
     asked: Counter[str] = field(default_factory=Counter)
     away: bool = False
+    denies: bool = False
     gone: set[str] = field(default_factory=set)
 
     async def call(self, method: str, path: str, *, query: Mapping[str, str] | None = None, **options: Any) -> Raw:
@@ -42,6 +43,8 @@ class Api:
         if self.away:
             raise errors.ClusterUnavailable("no answer")
         things = self.jobs if "/jobs" in path else self.pods
+        if self.denies:
+            raise errors.Denied("jobs is forbidden")
         if query is None:
             self.asked["read"] += 1
             for one in [one for one in things if one["metadata"]["name"] not in self.gone]:
@@ -182,6 +185,21 @@ async def test_what_was_known_stays_while_the_api_server_is_away_and_goes_with_t
     there.clear()
     await found.look()
     assert found.survey(policy()) == NOTHING, "and nobody is asked where nobody wants to know"
+
+
+async def test_who_may_not_list_them_says_so_and_asks_again_when_they_would_be_listed_again() -> None:
+    clock, api = Clock(), Api(pods=[pod("a")], denies=True)
+    found = standalones(api, policy(), clock=clock)
+    await found.look()
+    said = "Jobs and pods without a controller may not be looked at: jobs is forbidden"
+    assert found.survey(policy()).sentence == said
+    api.denies = False
+    await found.look()
+    assert found.survey(policy()).sentence == said
+    clock.now += standalone.EVERY
+    await found.look()
+    assert found.survey(policy()).fault == ""
+    assert found.survey(policy()).total == 1
 
 
 async def test_of_very_many_the_first_are_named_and_the_rest_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

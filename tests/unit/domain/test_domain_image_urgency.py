@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 
 import pytest
@@ -48,6 +49,12 @@ def test_a_candidate_fixes_what_its_own_report_no_longer_lists() -> None:
     assert it.pertinence is Pertinence.FIXES
     assert it.fixed == ("CVE-1", "CVE-2")
     assert it.message == ("Deployment shop/web (container web): 1.4.2 fixes CVE-1 (critical) and 1 more; 1 low left")
+
+
+def test_reports_of_a_rollout_are_found_though_they_name_its_replica_set() -> None:
+    it = only(report("1.4.1", found("CVE-2")), of=update(replace(WEB, kind="Rollout")))
+    assert it.pertinence is Pertinence.MAY_FIX
+    assert it.message.startswith("Rollout shop/web (container web): packages have fixes for CVE-2")
 
 
 def test_without_a_report_of_the_candidate_it_may_fix_what_packages_have_fixed() -> None:

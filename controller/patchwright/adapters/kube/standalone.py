@@ -78,6 +78,7 @@ class KubeStandalones:
         self._loose: tuple[_Loose, ...] = ()
         self._known: dict[str, _Known] = {}
         self._listed: float | None = None
+        self._fault = ""
 
     def survey(self, policy: PatchPolicy) -> Survey:
         """Give those that run an image that a policy covers, by what was seen last."""
@@ -91,7 +92,7 @@ class KubeStandalones:
                 unknown += 1
             elif image := next((image for image in known.images if covers(target.images, image)), ""):
                 found.append(Standalone(one.kind, one.namespace, one.name, image, one.static))
-        return standalone.survey(found, unknown=unknown)
+        return standalone.survey(found, unknown=unknown, fault=self._fault)
 
     async def look(self) -> None:
         """List what nobody controls if that is due, and read what a policy selects of it and is not known yet.
@@ -103,10 +104,14 @@ class KubeStandalones:
         if not policies:
             self._loose, self._known, self._listed = (), {}, None
             return
-        if self._listed is None or self._clock() - self._listed >= EVERY:
-            self._loose = tuple([one for kind in _PATHS async for one in self._list(kind)])
-            self._listed = self._clock()
-        await self._read_all(policies)
+        try:
+            if self._listed is None or self._clock() - self._listed >= EVERY:
+                self._loose = tuple([one for kind in _PATHS async for one in self._list(kind)])
+                self._listed, self._fault = self._clock(), ""
+            await self._read_all(policies)
+        except errors.Denied as error:
+            # Nobody allows it within half a minute; it is said, and asked again when it would be listed again.
+            self._loose, self._listed, self._fault = (), self._clock(), error.message
 
     async def _list(self, kind: str) -> AsyncIterator[_Loose]:
         base, plural = _PATHS[kind]

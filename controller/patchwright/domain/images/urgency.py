@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import IntEnum
 from itertools import chain
@@ -150,9 +150,14 @@ def _weight(found: Vulnerability, exploited: bool) -> _Weight:
     return (not exploited, found.severity, -(found.score or 0.0), known_since, found.id)
 
 
+def _as_reported(container: Container) -> Container:
+    """Give a container as reports name it: by its ReplicaSet, which may be a Deployment's or a Rollout's."""
+    return replace(container, kind="Deployment") if container.kind == "Rollout" else container
+
+
 def _judged(update: Update, reports: _Reports, *, attacked: frozenset[str]) -> Urgency:
     running, candidate = update.running, update.candidate
-    of_container = reports.of_container.get(update.container, ())
+    of_container = reports.of_container.get(_as_reported(update.container), ())
     before = _latest(of_container, candidate.image, running.tag, digests={running.digest, *update.same} - {""})
     digests = {candidate.digest, *candidate.manifests}
     about = chain.from_iterable(reports.by_digest.get(digest, ()) for digest in (*digests, ""))

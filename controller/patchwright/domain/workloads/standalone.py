@@ -25,11 +25,15 @@ class Standalone:
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """Those that run what a policy covers: as many as are named, how many there are, and of how many nobody knows."""
+    """Those that run what a policy covers: as many as are named, how many there are, and of how many nobody knows.
+
+    ``fault`` says why they may not be looked at.
+    """
 
     named: tuple[Standalone, ...] = ()
     total: int = 0
     unknown: int = 0
+    fault: str = ""
 
     @property
     def sentence(self) -> str:
@@ -39,13 +43,15 @@ class Survey:
             parts.append(f"{_things(self.total)} its images and cannot be patched, see status.standalone")
         if self.unknown:
             parts.append(f"what {self.unknown} other Jobs and pods without a controller run was not looked at")
+        if self.fault:
+            parts.append(f"Jobs and pods without a controller may not be looked at: {self.fault}")
         return "; ".join(parts)
 
 
-def survey(found: Iterable[Standalone], *, unknown: int) -> Survey:
+def survey(found: Iterable[Standalone], *, unknown: int, fault: str = "") -> Survey:
     """Name the first of them, in order, and count all."""
     mine = sorted(found)
-    return Survey(tuple(mine[:KEPT]), len(mine), unknown)
+    return Survey(tuple(mine[:KEPT]), len(mine), unknown, fault)
 
 
 def _things(count: int) -> str:
