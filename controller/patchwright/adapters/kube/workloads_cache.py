@@ -136,7 +136,7 @@ class WorkloadCache:
         target, facts = policy.target, self.get(workload.kind, workload.namespace, workload.name)
         if facts is None or facts.uid != workload.uid or not isinstance(target, WorkloadTarget):
             return None
-        if facts.namespace not in self._spaces(policy, target) or not _wanted(facts, target, self._places(facts)):
+        if facts.namespace not in self.spaces(policy, target) or not _wanted(facts, target, self._places(facts)):
             return None
         return self._through(policy, (facts,))[0]
 
