@@ -10,6 +10,7 @@ from typing import Protocol
 from patchwright.domain.images.content import Image, Listing
 from patchwright.domain.images.keyring import Keyring
 from patchwright.domain.images.knowledge import Knowledge
+from patchwright.domain.images.petitions import Answer
 from patchwright.domain.images.proposals import Proposal
 from patchwright.domain.images.reference import Reference
 from patchwright.domain.images.trust import Attached, Evidence, Material
@@ -123,6 +124,18 @@ class Proposals(Protocol):
         """Delete a rollout that is history; one that is gone is fine. Raises ``ClusterError``."""
 
 
+class Petitions(Protocol):
+    """The people who decide on what policies with ``trigger: PullRequest`` propose."""
+
+    async def ask(self, policy: PatchPolicy, proposal: Proposal) -> Answer:
+        """Give what they have said; a pull request is opened if there never was one, and older ones are closed.
+
+        Raises:
+            PatchwrightError: they cannot be asked; a ``retry_after`` of ``None`` says that somebody has to change
+                something first.
+        """
+
+
 class ScanMeter(Protocol):
     """Who counts scans."""
 
@@ -139,4 +152,5 @@ class ImageWorld:
     secrets: Secrets
     reports: Reports
     proposals: Proposals
+    petitions: Petitions
     meter: ScanMeter

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from patchwright.domain.model import Key
 from patchwright.domain.sources import Credentials
-from patchwright.domain.writeback.orders import WriteOrder, Written
+from patchwright.domain.writeback.orders import Addition, Destination, WriteOrder, Written
 from patchwright.domain.writeback.proposals import Host, Proposal, PullRequest
 
 
@@ -15,6 +15,16 @@ class Commits(Protocol):
 
     async def write(self, order: WriteOrder) -> Written:
         """Bring about what the order says."""
+
+
+class Additions(Protocol):
+    """The same, for files that are new; raises ``SourceError`` and ``WriteBackError``."""
+
+    async def add(self, addition: Addition) -> bool:
+        """Have a branch that adds a file; tell whether it is one, for the base may have the file already."""
+
+    async def branches(self, place: Destination, *, prefix: str) -> tuple[str, ...]:
+        """List the branches whose names begin so."""
 
 
 class GitSecrets(Protocol):

@@ -24,7 +24,7 @@ FORMS: Final = (
         P,
         "spec.trigger",
         "manual",
-        "must be 'Automatic' or 'Manual'; got 'manual'; did you mean 'Manual'?",
+        "must be 'Automatic', 'PullRequest' or 'Manual'; got 'manual'; did you mean 'Manual'?",
         server="Unsupported value",
     ),
     Wrong(
@@ -164,6 +164,8 @@ FORMS: Final = (
     Wrong(G, "spec.ref.branch", "-b", "must be the name of a Git reference", server="should match"),
     Wrong(G, "spec.ref.semver", "$(x)", "must be a range of versions", server="should match"),
     Wrong(G, "spec.verify.secretRef", GONE, "is required", server="Required value"),
+    Wrong(G, "spec.pullRequest.provider", GONE, "is required", server="Required value"),
+    Wrong(G, "spec.pullRequest.provider", "gitea", "did you mean 'Gitea'?", server="Unsupported value"),
     Wrong(P, "spec.target.workloads.selector", GONE, "is required", server="selector: Required value"),
     Wrong(P, "spec.target.workloads.images", GONE, "is required", server="images: Required value"),
     Wrong(P, "spec.target.workloads.images", [], "at least 1", server="should have at least 1 items"),
@@ -300,7 +302,7 @@ MUTABLE: Final = (
     Wrong(R, "spec.paused", False, ""),
     Wrong(R, "spec.paused", GONE, ""),
     Wrong(P, "spec.strategy.maxUnavailable", 0, ""),
-    Wrong(G, "spec.ref", GONE, ""),
+    Wrong(G, "spec.path", GONE, ""),
 )
 # Right, though they may look wrong.
 RIGHT: Final = (
@@ -340,6 +342,6 @@ RIGHT: Final = (
     Wrong(G, "spec.url", "http://127.0.0.1:8080/fleet.git", ""),
     Wrong(G, "spec.url", "https://[2001:db8::1]/org/fleet", ""),
     Wrong(G, "spec.url", "https://git.example/~me/a@b.git", ""),
-    Wrong(G, "spec.ref", {}, ""),
+    Wrong(G, "spec", {"url": "https://git.example/org/fleet", "ref": {}}, ""),
     Wrong(G, "spec.path", "", ""),
 )

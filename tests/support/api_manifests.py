@@ -190,6 +190,12 @@ FULL: Final[Mapping[str, Manifest]] = {
             "suspend": False,
             "serviceAccountName": "patcher",
             "rego": {"path": "policy"},
+            "pullRequest": {
+                "provider": "GitLab",
+                "address": "https://git.example/api/v4",
+                "secretRef": {"name": "gitlab"},
+                "folder": "proposed",
+            },
         },
     ),
 }

@@ -24,6 +24,7 @@ _PROBE = "exactly one of workloads, prometheus, http and object must be set"
 _CHANGED = "spec.change.images[0]"
 _REF = "must be a valid Git reference (git check-ref-format)"
 
+_FOLLOWS = "trigger Automatic or PullRequest needs an entry of target.workloads.images with a policy"
 _IMAGES = "spec.target.workloads.images"
 _GOES_WITH = "what is said of tags, platforms, interval and secretRef goes with policy"
 # What holds for an image that is wanted holds for one that a policy follows.
@@ -42,12 +43,13 @@ RULES: Final = (
     Wrong(P, f"{_IMAGES}[5].platforms", ["linux/amd64"], _GOES_WITH, f"{_IMAGES}[5]"),
     Wrong(P, f"{_IMAGES}[5].allowDowngrade", False, _GOES_WITH, f"{_IMAGES}[5]"),
     Wrong(P, f"{_IMAGES}[0].interval", "500ms", "must be at least 1s"),
-    Wrong(P, "spec.trigger", "Automatic", "trigger Automatic needs an entry of target.workloads.images with a policy"),
+    Wrong(P, "spec.trigger", "Automatic", _FOLLOWS),
+    Wrong(P, "spec.trigger", "PullRequest", _FOLLOWS),
     Wrong(
         P,
         f"{_IMAGES}",
         [{"image": "nginx"}],
-        "trigger Automatic needs an entry of target.workloads.images with a policy",
+        _FOLLOWS,
         "spec.trigger",
     ),
     Wrong(R, "spec.change.images[0].fromAny", ["1.4.1"], "only one of from and fromAny may be set", _CHANGED),
@@ -138,6 +140,8 @@ RULES: Final = (
     Wrong(G, "spec.url", "--upload-pack=touch /tmp/x", _GIT),
     Wrong(G, "spec.secretRef", GONE, "an ssh:// URL needs a secretRef with identity and known_hosts"),
     Wrong(G, "spec.ref.branch", "a..b", _REF),
+    Wrong(G, "spec.ref.branch", GONE, "pullRequest needs ref.branch, which it is to be merged into", "spec.ref"),
+    Wrong(G, "spec.pullRequest.folder", "../x", "must be a folder inside the repository, without .."),
     Wrong(G, "spec.ref.tag", "a.lock", _REF),
     Wrong(G, "spec.ref.name", "heads/main", "must be a full reference such as refs/heads/main"),
     Wrong(G, "spec.path", "../other", "must be a folder inside the repository, without .."),

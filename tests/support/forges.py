@@ -66,18 +66,21 @@ async def github() -> AsyncIterator[Forge]:
         body = await request.json()
         if not {"head", "base"} <= set(body) <= {"title", "head", "base", "body", "draft", "maintainer_can_modify"}:
             return web.Response(status=400)
-        if any(pull["state"] == "open" for pull in forge.pulls) or body["head"] == body["base"]:
+        same = (pull for pull in forge.pulls if pull["head"] == body["head"])
+        if any(pull["state"] == "open" for pull in same) or body["head"] == body["base"]:
             return web.json_response({"message": "Validation Failed"}, status=422)
         forge.pulls.append({"number": len(forge.pulls) + 7, "state": "open", **body})
         return web.json_response(shown(forge.pulls[-1], whole=True), status=201)
 
     async def one(request: web.Request) -> web.StreamResponse:
+        [pull] = (pull for pull in forge.pulls if str(pull["number"]) == request.match_info["number"])
         if request.method == "PATCH":
             assert await request.json() == {"state": "closed"}
-            forge.pulls[-1]["state"] = "closed"
-        return web.json_response(shown(forge.pulls[-1], whole=True))
+            pull["state"] = "closed"
+        return web.json_response(shown(pull, whole=True))
 
-    routes = [("GET", at, listing), ("POST", at, creation), ("GET", f"{at}/7", one), ("PATCH", f"{at}/7", one)]
+    single = f"{at}/{{number}}"
+    routes = [("GET", at, listing), ("POST", at, creation), ("GET", single, one), ("PATCH", single, one)]
     headers = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
     async with _served(forge, routes, headers):
         yield forge

@@ -356,10 +356,11 @@ class PatchPolicySpec(WireModel):
             field=".maintenanceWindows",
         ),
         Rule(
-            "!has(self.trigger) || self.trigger != 'Automatic' || "
+            "!has(self.trigger) || self.trigger == 'Manual' || "
             "(has(self.target.workloads) && self.target.workloads.images.exists(one, has(one.policy)))",
-            "trigger Automatic needs an entry of target.workloads.images with a policy: nothing else finds updates",
-            lambda spec: spec.trigger != "Automatic" or _follows(spec.target),
+            "trigger Automatic or PullRequest needs an entry of target.workloads.images with a policy: nothing else "
+            "finds updates",
+            lambda spec: spec.trigger in (None, "Manual") or _follows(spec.target),
             field=".trigger",
         ),
         Rule(
@@ -382,9 +383,10 @@ class PatchPolicySpec(WireModel):
     }
     target: Target
     """What is patched."""
-    trigger: Literal["Automatic", "Manual"] | None = None
+    trigger: Literal["Automatic", "PullRequest", "Manual"] | None = None
     """How rollouts come to be. `Manual` (the default): somebody creates a PatchRollout, by hand or in Git. `Automatic`:
-    a newer image that an entry of `target.workloads.images` with a `policy` finds becomes one by itself."""
+    a newer image that an entry of `target.workloads.images` with a `policy` finds becomes one by itself. `PullRequest`:
+    it is proposed to the PolicyRepository that the policy came from, and becomes one once somebody has merged it."""
     strategy: Strategy | None = None
     """How fast and how carefully; left out, one canary for 5 minutes, then one target at a time."""
     maintenance_windows: Annotated[tuple[MaintenanceWindow, ...], Field(max_length=16)] | None = None

@@ -17,6 +17,7 @@ from patchwright.api.scalars import (
     GitUrl,
     Name,
     RepoPath,
+    WebUrl,
     given,
     matching,
     ruled,
@@ -25,6 +26,8 @@ from patchwright.domain.model import Key
 from patchwright.domain.repository import PolicyRepository as _Domain
 from patchwright.domain.repository import VerifyRequest
 from patchwright.domain.sources import GitReference, VerifyMode
+from patchwright.domain.writeback.proposals import Provider
+from patchwright.domain.writeback.settings import FOLDER, PetitionSettings
 
 _DEFAULT = _Domain(Key("", ""), "", 0, url="")
 
@@ -97,6 +100,30 @@ class Rego(WireModel):
     """The folder of the Rego files, from the repository's root."""
 
 
+class PullRequest(WireModel):
+    """How rollouts are proposed that policies of this repository have found (`trigger: PullRequest`)."""
+
+    provider: Literal["GitHub", "GitLab", "Gitea"]
+    """Whose API it is; `Gitea` is Forgejo's, too."""
+    address: WebUrl | None = None
+    """Where the API is; left out, where it usually is: `api.github.com`, `/api/v3`, `/api/v4` or `/api/v1` of the
+    repository's host."""
+    secret_ref: SecretRef | None = None
+    """A Secret that lets push branches, with the token for the API as `bearerToken` or `password`; left out, the
+    repository's own."""
+    folder: RepoPath | None = None
+    """Where rollouts are put, below `path`; left out, `rollouts`."""
+
+    def domain(self) -> PetitionSettings:
+        """Convert to the domain."""
+        return PetitionSettings(
+            Provider(self.provider),
+            api=self.address or "",
+            secret=self.secret_ref.name if self.secret_ref else "",
+            folder=self.folder or FOLDER,
+        )
+
+
 class PolicyRepositorySpec(WireModel):
     """Which repository is followed, how often, whose commits are trusted, and in whose name it is applied."""
 
@@ -106,6 +133,12 @@ class PolicyRepositorySpec(WireModel):
             "an ssh:// URL needs a secretRef with identity and known_hosts (there is no trust on first use)",
             lambda spec: not spec.url.startswith("ssh://") or spec.secret_ref is not None,
             field=".secretRef",
+        ),
+        Rule(
+            "!has(self.pullRequest) || (has(self.ref) && has(self.ref.branch))",
+            "pullRequest needs ref.branch, which it is to be merged into",
+            lambda spec: spec.pull_request is None or (spec.ref is not None and spec.ref.branch is not None),
+            field=".ref",
         ),
     )
     hints: ClassVar[Mapping[str, str]] = {
@@ -143,6 +176,8 @@ class PolicyRepositorySpec(WireModel):
     in its own name."""
     rego: Rego | None = None
     """The policy of the same commit; left out, the operator's own policy stays in force."""
+    pull_request: PullRequest | None = None
+    """How rollouts are proposed here; left out, policies with `trigger: PullRequest` propose none."""
 
     def domain(
         self, key: Key, uid: str, *, generation: int, deleting: bool, requested_at: str, confirm_prune: str
@@ -164,6 +199,7 @@ class PolicyRepositorySpec(WireModel):
             prune=given(self.prune, _DEFAULT.prune),
             suspend=bool(self.suspend),
             service_account=self.service_account_name,
+            pull_request=self.pull_request.domain() if self.pull_request else None,
             deleting=deleting,
             requested_at=requested_at,
             confirm_prune=confirm_prune,

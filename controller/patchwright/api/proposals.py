@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+import yaml
+
 from patchwright.api.parse import API_VERSION
 from patchwright.domain.images.proposals import PROPOSED_BY, Proposal
 from patchwright.domain.model import PatchPolicy
+
+
+def document(policy: PatchPolicy, proposal: Proposal) -> bytes:
+    """Give the PatchRollout as a file for Git: whoever merges it is its author, and the repository its owner.
+
+    Without the label of what a policy has created by itself: nobody but Git may delete it.
+    """
+    whole = manifest(policy, proposal)
+    whole["metadata"] = {"name": proposal.name}
+    head = f"# PatchPolicy {policy.key.name} proposes it. A rollout is never edited: a new change is a new file.\n"
+    return (head + yaml.safe_dump(whole, sort_keys=False)).encode()
 
 
 def manifest(policy: PatchPolicy, proposal: Proposal) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from patchwright.domain.model import Key
 from patchwright.domain.sources import GitReference, VerifyMode
 from patchwright.domain.state import Condition
 from patchwright.domain.sync import ObjectKey
+from patchwright.domain.writeback.settings import PetitionSettings
 
 HISTORY_KEPT = 5
 
@@ -44,6 +45,7 @@ class PolicyRepository:
     prune: bool = True
     suspend: bool = False
     service_account: str | None = None
+    pull_request: PetitionSettings | None = None
     deleting: bool = False
     requested_at: str = ""
     confirm_prune: str = ""

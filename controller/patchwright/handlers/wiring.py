@@ -43,7 +43,7 @@ from patchwright.adapters.opa.engine import OpaPolicyEngine
 from patchwright.adapters.opa.server import BundleServer
 from patchwright.adapters.registry import RegistryClient
 from patchwright.adapters.registry.addresses import Addresses
-from patchwright.api import parse, rolloutstate, status
+from patchwright.api import parse, proposals, rolloutstate, status
 from patchwright.domain.model import Key
 from patchwright.domain.nodes import labels
 from patchwright.domain.policy import PolicyDecision, PolicyQuestion
@@ -53,6 +53,7 @@ from patchwright.drivers import script
 from patchwright.handlers.settings import Settings
 from patchwright.pipeline.git_writes import GitWrites
 from patchwright.pipeline.kept import KeptImages
+from patchwright.pipeline.petitions import GitPetitions
 from patchwright.pipeline.trust import TrustDesk
 
 Take = Callable[[Mapping[str, Any]], None]
@@ -263,6 +264,7 @@ async def adapters(
         settings.namespace,
     )
     forge = await stack.enter_async_context(ForgeClient())
+    writer = GitWriteBack(settings.git_cache / "writes")
     addresses = Addresses(frozenset(settings.plain_http_registries), dict(settings.registry_addresses))
     images = await stack.enter_async_context(RegistryClient(addresses=addresses, meter=metrics))
     image_world = image_ports.ImageWorld(
@@ -271,6 +273,7 @@ async def adapters(
         repositories,
         KubeReports(api),
         KubeProposals(api, rollouts, caches.rollouts),
+        GitPetitions(repositories, writer, forge, Secrets(repositories), clock, proposals.document),
         metrics,
     )
     kept = KeptImages(images, repositories)
@@ -284,7 +287,7 @@ async def adapters(
         clock,
         settings.namespace,
         kept,
-        GitWrites(GitWriteBack(settings.git_cache / "writes"), forge, Secrets(repositories)),
+        GitWrites(writer, forge, Secrets(repositories)),
         TrustDesk(images, repositories, verifier=CosignVerifier(), clock=clock, keyrings=kept.keyring),
     )
     policies = KubePolicies(rollouts, caches.rollouts)

@@ -14,10 +14,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from patchwright import errors, ports
-from patchwright.domain.images import knowledge, proposals, uses
+from patchwright.domain.images import knowledge, petitions, proposals, uses
 from patchwright.domain.images.imagepolicy import Followed
 from patchwright.domain.images.knowledge import Knowledge
-from patchwright.domain.images.proposals import Outlook, Past, Sight, Situation, Trouble
+from patchwright.domain.images.petitions import Answer
+from patchwright.domain.images.proposals import Outlook, Past, Proposal, Sight, Situation, Trouble
 from patchwright.domain.images.uses import Usage
 from patchwright.domain.memory import PolicyState
 from patchwright.domain.model import ImagesChange, Key, PatchPolicy, PatchRollout, Trigger
@@ -38,6 +39,8 @@ _AGAIN: Final = timedelta(minutes=1)
 # A thousand workloads that are not pinned are a thousand lists of pods.
 _PODS_AGAIN: Final = timedelta(minutes=10)
 _UNKNOWN_AGAIN: Final = timedelta(minutes=1)
+# Whoever reopens a pull request is in no hurry.
+_DECLINED: Final = timedelta(minutes=10)
 
 
 @dataclass(slots=True)
@@ -71,6 +74,20 @@ class _Mine:
     kept: dict[str, Kept] = field(default_factory=dict)
     outlook: Outlook | None = None
     heeded: str = ""
+    asked: dict[str, _Asked] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What people said of a proposal, or why they could not be asked; they are asked again at ``until``."""
+
+    until: datetime
+    answer: Answer | errors.PatchwrightError
+
+    @property
+    def declined(self) -> str:
+        """What is said of what they did not want; empty when they have not said so."""
+        return petitions.declined(self.answer) if isinstance(self.answer, Answer) else ""
 
 
 class ImageReconciler:
@@ -118,14 +135,19 @@ class ImageReconciler:
 
     async def _round(self, policy: PatchPolicy, mine: _Mine, case: ports.PolicyCase) -> timedelta:
         usages = await self._usages(policy, mine, self._world.clock.now())
+        if policy.trigger is not Trigger.PULL_REQUEST:
+            mine.asked.clear()
         if policy.requested_at != mine.heeded:
             for each in mine.images.values():
                 each.due = self._world.clock.now()
+            mine.asked.clear()
             mine.heeded = policy.requested_at
         await self._look(policy, mine, usages, case)
         mine.outlook = await self._ahead(policy, mine, usages)
         if mine.outlook.proposal is not None and policy.trigger is Trigger.AUTOMATIC:
             await self._propose(policy, mine, mine.outlook)
+        if policy.trigger is Trigger.PULL_REQUEST:
+            mine.outlook = await self._petition(policy, mine, usages, outlook=mine.outlook)
         await self._tidy(policy)
         now = self._world.clock.now()
         times = [each.due for each in mine.images.values() if each.due is not None]
@@ -234,6 +256,7 @@ class ImageReconciler:
             taken=taken,
             failed=state.failed_changes,
             retried_at=state.retried_at,
+            declined={change: asked.declined for change, asked in mine.asked.items() if asked.declined},
         )
 
     def _past(self, policy: PatchPolicy) -> tuple[tuple[Past, ...], frozenset[str]]:
@@ -257,6 +280,36 @@ class ImageReconciler:
         told = next(each.message for each in outlook.images if each.digest == proposal.pin.digest)
         key = Key(policy.key.namespace, proposal.name)
         await self._world.journal.event(key, uid=uid, reason="Proposed", message=told)
+
+    async def _petition(
+        self, policy: PatchPolicy, mine: _Mine, usages: Sequence[Usage], *, outlook: Outlook
+    ) -> Outlook:
+        """Ask people about what is proposed; what they did not want gives way to what comes next."""
+        for _ in usages:
+            if (proposal := outlook.proposal) is None:
+                break
+            asked = await self._asked(policy, mine, proposal)
+            if isinstance(asked.answer, errors.PatchwrightError):
+                return proposals.not_created(outlook, asked.answer.reason, asked.answer.message)
+            if not asked.declined:
+                return petitions.told(outlook, asked.answer)
+            outlook = await self._ahead(policy, mine, usages)
+        return outlook
+
+    async def _asked(self, policy: PatchPolicy, mine: _Mine, proposal: Proposal) -> _Asked:
+        """Ask about a proposal, unless that was done a moment ago: hosts limit their requests."""
+        now = self._world.clock.now()
+        known = mine.asked.get(proposal.change_id)
+        if known is not None and now < known.until:
+            return known
+        try:
+            answer = await self._images.petitions.ask(policy, proposal)
+            found = _Asked(now + (_DECLINED if petitions.declined(answer) else _AGAIN), answer)
+        except errors.PatchwrightError as error:
+            wait = timedelta(seconds=error.retry_after) if error.retry_after is not None else _AGAIN
+            found = _Asked(now + wait, error)
+        mine.asked[proposal.change_id] = found
+        return found
 
     async def _tidy(self, policy: PatchPolicy) -> None:
         """Delete what the policy has proposed long ago, as a CronJob does with its Jobs."""

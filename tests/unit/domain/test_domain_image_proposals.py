@@ -46,6 +46,7 @@ def test_a_newer_tag_is_proposed_pinned_in_place_of_what_it_is_newer_than() -> N
         pin("1.1.0", "1.0.0"),
         released_at=tag("1.1.0").first_seen,
         unasked=(f"{REPOSITORY}@{digest('1.0.0')}",),
+        change_id=past("1.1.0", Phase.PENDING).change_id,
     )
     [state] = found.images
     assert (state.verdict, state.reason) == ("Update", "Newer")

@@ -105,9 +105,12 @@ def _refused(host: Host, call: Call, status: int, later: str) -> WriteBackError:
 
 
 _MEANING = {
-    401: ("it refuses the token", "check the Secret of write.git.pullRequest.secretRef"),
+    401: ("it refuses the token", "check the Secret of pullRequest.secretRef"),
     403: ("the token may not do that", "give it the right to open pull requests"),
-    404: ("there is no such repository, or the token may not see it", "check write.git.url and the token's rights"),
+    404: (
+        "there is no such repository, or the token may not see it",
+        "check the repository's url and the token's rights",
+    ),
 }
 
 

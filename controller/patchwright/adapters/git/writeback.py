@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from patchwright.adapters.git import ours, pushes
+from patchwright.adapters.git import additions, ours, pushes
 from patchwright.adapters.git.caches import Caches
 from patchwright.adapters.git.commits import Commit
 from patchwright.adapters.git.failures import failure, redact
@@ -22,7 +22,7 @@ from patchwright.adapters.git.validation import validate_request
 from patchwright.domain.sources import GitReference, SourceRequest
 from patchwright.domain.writeback import edits
 from patchwright.domain.writeback.edits import Edit
-from patchwright.domain.writeback.orders import WriteOrder, Written, message
+from patchwright.domain.writeback.orders import Addition, Destination, WriteOrder, Written, message
 from patchwright.domain.writeback.tree import File
 from patchwright.errors import WriteBackError
 
@@ -63,6 +63,23 @@ class GitWriteBack:
             next_action="it is tried again", retry_after=30.0,
         )  # fmt: skip
 
+    async def add(self, addition: Addition) -> bool:
+        """Have a branch that adds a file; tell whether it is one, for the base may have the file already.
+
+        Raises:
+            SourceError: the repository cannot be read or reached.
+            WriteBackError: the branch is somebody else's, or the server does not take it.
+        """
+        async with self._caches.open(_place(addition.place)) as repository:
+            found = await additions.add(repository, addition)
+            await repository.collect()
+            return found
+
+    async def branches(self, place: Destination, *, prefix: str) -> tuple[str, ...]:
+        """List the branches whose names begin so; raises SourceError."""
+        async with self._caches.open(_place(place)) as repository:
+            return await additions.branches(repository, prefix)
+
     async def _try(self, repository: Repository, order: WriteOrder) -> Written | None:
         base = await _tip(repository, GitReference(branch=order.place.branch))
         assert base is not None  # only a branch that may be missing is
@@ -83,7 +100,10 @@ class GitWriteBack:
 
 
 def _request(order: WriteOrder) -> SourceRequest:
-    place = order.place
+    return _place(order.place)
+
+
+def _place(place: Destination) -> SourceRequest:
     request = SourceRequest(
         url=place.url,
         ref=GitReference(branch=place.branch),

@@ -8,7 +8,7 @@ that was killed in between proposes the same under the same name, which can be c
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Final
@@ -95,6 +95,7 @@ class Situation:
 
     ``past`` are the policy's rollouts that exist, oldest first, ``taken`` the names of all rollouts of its namespace.
     ``failed`` is what the policy remembers, ``retried_at`` when a person last said that it may be tried again.
+    ``declined`` are changes that people did not want, by their identity, and what is said of each.
     """
 
     policy: PatchPolicy
@@ -105,6 +106,7 @@ class Situation:
     failed: tuple[FailedChange, ...] = ()
     retried_at: datetime | None = None
     reports: Sequence[Report] = ()
+    declined: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class Proposal:
     advisories: tuple[str, ...] = ()
     released_at: datetime | None = None
     unasked: tuple[str, ...] = ()
+    change_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,10 +189,15 @@ def outlived(past: Sequence[Past]) -> tuple[Past, ...]:
 
 def not_created(outlook: Outlook, reason: str, why: str) -> Outlook:
     """Say that what was proposed could not be created."""
+    return instead(outlook, Verdict.WAIT, reason, f"which could not be created: {why}")
+
+
+def instead(outlook: Outlook, verdict: Verdict, reason: str, words: str) -> Outlook:
+    """Say what became of what was proposed, which is proposed no more."""
     assert outlook.proposal is not None
-    mine, told = outlook.proposal.pin.image, f"which could not be created: {why}"
+    mine = outlook.proposal.pin.image
     images = [
-        replace(each, verdict=Verdict.WAIT.value, reason=reason, message=f"{each.message}, {told}")
+        replace(each, verdict=verdict.value, reason=reason, message=f"{each.message}, {words}")
         if each.image == mine
         else each
         for each in outlook.images
@@ -286,6 +294,8 @@ def _by_people(situation: Situation, wish: _Wish) -> Choice | None:
     if policy.trigger is Trigger.MANUAL:
         text = f"{wish.choice.message}; trigger is Manual: create a PatchRollout of it, or set trigger: Automatic"
         return replace(wish.choice, reason="Manual", message=text)
+    if said := situation.declined.get(wish.change_id):
+        return _refused(wish, "PullRequestClosed", said)
     return None
 
 
@@ -379,6 +389,7 @@ def _proposal(situation: Situation, wish: _Wish) -> Proposal:
         wish.advisories,
         candidate.released_at,
         tuple(unasked),
+        wish.change_id,
     )
 
 

@@ -77,6 +77,18 @@ class WriteOrder:
 
 
 @dataclass(frozen=True, slots=True)
+class Addition:
+    """A commit that adds one file to a new branch (``place.push_branch``), made from ``place.branch``."""
+
+    place: Destination
+    path: str
+    content: bytes = field(repr=False)
+    message: str
+    at: datetime
+    author: Author = AUTHOR
+
+
+@dataclass(frozen=True, slots=True)
 class Written:
     """What came of an order: the ``commit`` that has it, on ``branch``, and the ``files`` it changed.
 

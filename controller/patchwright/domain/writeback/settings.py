@@ -10,6 +10,7 @@ from patchwright.domain.writeback.proposals import Provider
 
 AUTHOR = Author("Patchwright", "patchwright@localhost")
 PREFIX = "patchwright/"
+FOLDER = "rollouts"
 
 
 class WriteMode(StrEnum):
@@ -30,6 +31,19 @@ class PullRequestSettings:
     provider: Provider
     api: str = ""
     secret: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PetitionSettings:
+    """How a repository is asked for a rollout; ``folder`` is where it is put, below the path that is followed.
+
+    ``secret`` is a Secret's name, empty for the repository's own.
+    """
+
+    provider: Provider
+    api: str = ""
+    secret: str = ""
+    folder: str = FOLDER
 
 
 @dataclass(frozen=True, slots=True)
