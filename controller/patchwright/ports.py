@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from patchwright.domain.actions import ImageEdit, JobStep, NodeRef, PodRef, WorkloadRef
+from patchwright.domain.actions import ImageEdit, JobStep, NodeRef, PodRef, StrategyEdit, WorkloadRef
 from patchwright.domain.health import Measurement
 from patchwright.domain.images.trust import Trust
 from patchwright.domain.memory import FailedChange, PolicyState
@@ -22,7 +22,7 @@ from patchwright.domain.policy import PolicyDecision, PolicyQuestion
 from patchwright.domain.state import RolloutState
 from patchwright.domain.workloads.record import Record as WorkloadRecord
 from patchwright.domain.workloads.standalone import Survey
-from patchwright.domain.workloads.view import WorkloadPods, WorkloadView
+from patchwright.domain.workloads.view import Canary, WorkloadPods, WorkloadView
 from patchwright.domain.writeback.orders import WriteOrder, Written
 from patchwright.domain.writeback.settings import GitTarget
 
@@ -204,8 +204,15 @@ class Workloads(Protocol):
     async def refresh(self, workload: WorkloadRef) -> None:
         """Read one workload past the cache, after a conflict."""
 
-    async def set_images(self, workload: WorkloadRef, record: WorkloadRecord, edits: Sequence[ImageEdit]) -> None:
-        """Change images and write the record in one patch, if each is still what it was.
+    async def set_images(
+        self,
+        workload: WorkloadRef,
+        record: WorkloadRecord,
+        edits: Sequence[ImageEdit],
+        *,
+        strategy: StrategyEdit | None = None,
+    ) -> None:
+        """Change images and the update strategy and write the record in one patch, if each is still what it was.
 
         Raises:
             Conflict: the workload is not as it was seen.
@@ -219,6 +226,19 @@ class Workloads(Protocol):
 
     async def delete_pod(self, pod: PodRef) -> None:
         """Delete a pod, with its UID as precondition; one that is gone already is fine."""
+
+    async def create_canary(self, workload: WorkloadRef, record: WorkloadRecord, edits: Sequence[ImageEdit]) -> None:
+        """Create the canary Deployment that a record names; one that exists already, whosever it is, is fine.
+
+        Raises:
+            Conflict: the workload is not as it was seen.
+        """
+
+    async def delete_canary(self, workload: WorkloadRef, name: str) -> None:
+        """Delete a workload's canary Deployment, which goes after its pods; one that is gone or not ours is fine."""
+
+    def canaries(self) -> tuple[Canary, ...]:
+        """Give every canary Deployment, whosever rollout has made it."""
 
 
 class Registries(Protocol):

@@ -61,8 +61,10 @@ class Repository:
     def rest(self) -> None:
         """Have it apply nothing any more, not even what a test takes away when it ends."""
         self.scene.change("PolicyRepository", self.scene.name, {"spec": {"suspend": True}})
-        reasons = lambda: [one["reason"] for one in self.status().get("conditions", ())]  # noqa: E731
-        self.scene.until(lambda: "Suspended" in reasons(), "the repository at rest")
+        self.scene.until(lambda: "Suspended" in self._reasons(), "the repository at rest")
+
+    def _reasons(self) -> list[str]:
+        return [one["reason"] for one in self.status().get("conditions", ())]
 
     def write(self, path: str, body: dict[str, Any]) -> None:
         kept = {key: value for key, value in body.items() if key != "status"}

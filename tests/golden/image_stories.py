@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 from golden.people import with_people
+from patchwright.domain.model import MaintenanceWindow, Quantity
 from support.simulator.deployments import Deployed
 from support.simulator.shops import (
+    AGENTS_BY_POD,
     CRASHES,
+    DEPLOYMENTS_BY_POD,
+    DEPLOYMENTS_BY_POD_FAIL,
     NOT_PULLED,
+    ONE_POD,
     PLAIN,
+    SETS_BY_POD,
+    SETS_BY_POD_FAIL,
     STUCK_SETS,
     TAGGED,
+    TARGET,
     deployed,
     unless,
 )
 
+TWO_PODS = replace(
+    ONE_POD, strategy=replace(ONE_POD.strategy, canary=replace(ONE_POD.strategy.canary, pods=Quantity(2)))
+)
+TONIGHT = replace(ONE_POD, windows=(MaintenanceWindow("0 9 * * *", timedelta(minutes=6)),))
 OTHERS = (
     replace(deployed(1)[0], name="owned", owner="Prometheus k8s"),
     replace(deployed(1)[0], name="synced", gitops="Flux Kustomization flux-system/apps"),
@@ -63,6 +76,38 @@ IMAGE_STORIES = {
     "images-left-alone": (
         "What somebody else owns, an outage, a workload without pods and a CronJob",
         replace(PLAIN, shops=(*OTHERS, *deployed(2))),
+    ),
+    "images-canary-pods-deployment": (
+        "One pod beside each canary Deployment soaks, then its rest follows, and then the others",
+        DEPLOYMENTS_BY_POD,
+    ),
+    "images-canary-pods-deployment-failed": (
+        "The pod beside the canary Deployment crashes; the Deployment itself was never touched",
+        DEPLOYMENTS_BY_POD_FAIL,
+    ),
+    "images-canary-pods-stateful-set": (
+        "One pod of the canary StatefulSet soaks behind its partition, then its rest follows",
+        SETS_BY_POD,
+    ),
+    "images-canary-pods-stateful-set-failed": (
+        "The canary's pod crashes; images and partition go back in one patch",
+        SETS_BY_POD_FAIL,
+    ),
+    "images-canary-pods-daemon-set": (
+        "Two nodes of the canary DaemonSet come first, one after the other",
+        replace(AGENTS_BY_POD, policy=TWO_PODS),
+    ),
+    "images-canary-pods-night": (
+        "The maintenance window closes in the soak; the rest waits for the next one, the canary's pods are watched",
+        replace(DEPLOYMENTS_BY_POD, policy=TONIGHT, limit=180000),
+    ),
+    "images-canary-pods-not-possible": (
+        "What cannot be a canary in part comes after it",
+        replace(
+            DEPLOYMENTS_BY_POD,
+            policy=replace(ONE_POD, target=replace(TARGET, allow_recreate=True)),
+            shops=(replace(deployed(1)[0], name="outage", recreate=True), replace(deployed(1)[0], replicas=1)),
+        ),
     ),
     "images-stuck-stateful-set": ("A StatefulSet is stuck on its broken pod, and freed", STUCK_SETS),
 }

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from patchwright.domain.actions import Action, DeleteBadPod, MarkWorkload, RestoreImages, SetImages
 from patchwright.domain.decide import decide
+from patchwright.domain.model import Quantity
 from patchwright.domain.snapshot import Decision, Snapshot
 from patchwright.domain.state import Cause, Phase
 from patchwright.domain.workloads import images
-from patchwright.domain.workloads.record import ImageRecord, Mark, decode, encode
+from patchwright.domain.workloads.record import ImageRecord, Mark, Part, decode, encode
 from patchwright.domain.workloads.view import WorkloadView
 from support.builders import NOW, ROLLOUT_UID, ago, allowed, planned
 from support.image_builders import (
@@ -32,7 +33,8 @@ from support.image_builders import (
 )
 
 SETTINGS = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-AWAY = frozenset(Mark) - {Mark.DONE, Mark.RESTORED}
+PARTIAL = frozenset({Mark.SAMPLING, Mark.SAMPLED})
+AWAY = frozenset(Mark) - {Mark.SAMPLED, Mark.DONE, Mark.RESTORED}
 IMAGES = st.sampled_from([TAGGED, PINNED, WANTED, f"{REPOSITORY}:9"])
 SECONDS = st.sampled_from([0.5, 5, 70, 900])
 
@@ -46,6 +48,15 @@ def pods(draw: st.DrawFn) -> object:
     if ready:
         return pod(name, image, revision=revision)
     return waiting(reason, restarts=draw(st.integers(0, 4)), seconds=draw(SECONDS), name=name, image=image)
+
+
+@st.composite
+def parts(draw: st.DrawFn, kind: str) -> Part:
+    """Give a canary of some pods as a record of this kind may have it."""
+    pods = draw(st.integers(1, 2))
+    if kind == "Deployment":
+        return Part(pods, beside="web-canary-12345", rest=draw(st.booleans()))
+    return Part(pods, was='{"type":"RollingUpdate"}', to='{"rollingUpdate":{"partition":1},"type":"RollingUpdate"}')
 
 
 @st.composite
@@ -63,7 +74,9 @@ def workloads(draw: st.DrawFn, name: str) -> WorkloadBuilder:
     if draw(st.booleans()):
         mark, since = draw(st.sampled_from(list(Mark))), draw(SECONDS)
         owner = draw(st.sampled_from([ROLLOUT_UID, ROLLOUT_UID, "another"]))
-        made = made.record(mark, seconds=since, rollout_uid=owner, wave=draw(st.integers(0, 1)))
+        part = draw(parts(kind)) if mark in PARTIAL or draw(st.booleans()) else None
+        made = made.record(mark, seconds=since, rollout_uid=owner, wave=draw(st.integers(0, 1)), part=part)
+        made = made.but(strategy=draw(st.sampled_from([part.to, part.was])) if part else "")
     if draw(st.booleans()):
         made = made.image(draw(IMAGES))
     if draw(st.booleans()):
@@ -76,7 +89,11 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
     made = [draw(workloads(f"w{number}")) for number in range(draw(st.integers(1, 6)))]
     spec = policy(soak=60, max_unavailable=draw(st.integers(0, 3)), failure_threshold=draw(st.integers(1, 3)))
     wave = draw(st.integers(0, 1))
-    state = planned(spec, len(made), wave=wave, policy=draw(st.sampled_from([None, allowed(wave)])))
+    if draw(st.booleans()):
+        canary = replace(spec.strategy.canary, pods=Quantity(draw(st.integers(1, 3))))
+        spec = replace(spec, strategy=replace(spec.strategy, canary=canary))
+    widened = ago(5) if draw(st.booleans()) and wave == 0 else None
+    state = planned(spec, len(made), wave=wave, widened_at=widened, policy=draw(st.sampled_from([None, allowed(wave)])))
     if draw(st.booleans()):
         state = replace(state, cause=Cause("CanaryFailed", "it crashes", ago(1)), phase=Phase.ROLLING_BACK)
     return snapshot(*made, policy=spec, state=state)
@@ -104,12 +121,12 @@ def test_the_same_workloads_give_the_same_decision_in_whatever_order(found: Snap
 def test_images_are_changed_only_where_nobody_else_has_a_hand_in_it(found: Snapshot) -> None:
     by_uid = views(found)
     for action in done_by(decide(found)):
-        if not isinstance(action, SetImages):
+        if not isinstance(action, SetImages) or not action.edits:
             continue
         view = by_uid[action.workload.uid]
-        assert view.record is None
-        assert not any((view.gitops, view.owner, view.paused, view.recreate))
-        assert view.observed_generation >= view.generation
+        assert view.record is None or view.record.mark is Mark.SAMPLED
+        assert view.record is not None or not any((view.gitops, view.owner, view.paused, view.recreate))
+        assert view.record is not None or view.observed_generation >= view.generation
         assert found.state.cause is None
         assert found.state.policy is not None
         assert view.runs or found.state.wave > 0, "what runs no pods is no canary"
@@ -120,10 +137,15 @@ def test_images_are_changed_only_where_nobody_else_has_a_hand_in_it(found: Snaps
 @SETTINGS
 @given(snapshots())
 def test_nothing_starts_without_room(found: Snapshot) -> None:
-    starts = sum(isinstance(action, SetImages) for action in done_by(decide(found)))
+    starts = sum(_starts(action) for action in done_by(decide(found)))
     out = [view for view in views(found).values() if _out(view)]
     room = found.policy.strategy.max_unavailable.value - len(out)
     assert starts <= max(0, room)
+
+
+def _starts(action: Action) -> bool:
+    """Tell whether an action begins something; a canary that keeps its size when it is scaled is none."""
+    return isinstance(action, SetImages) and (bool(action.edits) or action.record.mark is Mark.APPLYING)
 
 
 def _out(view: WorkloadView) -> bool:
@@ -140,6 +162,9 @@ def test_only_what_we_put_there_is_put_back_and_to_exactly_what_ran(found: Snaps
             view = by_uid[action.workload.uid]
             assert view.record is not None
             assert view.record.rollout_uid == ROLLOUT_UID
+            if action.record.mark is Mark.QUARANTINED:
+                assert (action.edits, action.strategy is not None) == ((), True)
+                continue
             assert [(edit.was, edit.to) for edit in action.edits] == [(WANTED, f"{TAGGED}@{OLD}")]
 
 

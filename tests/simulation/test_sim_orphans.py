@@ -14,14 +14,14 @@ from patchwright.domain.nodes.orphans import GONE
 from patchwright.domain.nodes.record import Mark
 from patchwright.domain.state import Phase
 from patchwright.pipeline.orphans import Orphans
-from support.simulator import loop
+from support.simulator import loop, shops
 from support.simulator.calls import Fault
 from support.simulator.cluster import Circumstances, Cluster, Result, Scenario, play
 from support.simulator.hardware import Act
 from support.simulator.people import People
 from support.simulator.rollouts import Rollouts
 from support.simulator.scenarios import CLEAN, DRAINS, GENTLE, REBOOT, unless
-from support.simulator.things import Node
+from support.simulator.things import Node, Workload
 
 
 def torn(scenario: Scenario, at: float, *, uncordoned_at: float | None = None) -> Scenario:
@@ -164,3 +164,17 @@ def test_an_operator_that_fails_or_dies_while_it_settles_does_so_in_the_end(at: 
     assert not result.violations
     assert result.jobs == 0
     assert all(node.unschedulable is (node.record is not None) for node in nodes)
+
+
+@pytest.mark.parametrize("at", [0.5, 2, 30, 64, 70])
+def test_a_canary_beside_a_deployment_does_not_outlive_a_rollout_that_is_torn_away(at: float) -> None:
+    async def main() -> tuple[list[Workload], set[str]]:
+        cluster = Cluster(torn(shops.DEPLOYMENTS_BY_POD, at), Circumstances())
+        await cluster.play()
+        made = {change.thing.key for change in cluster.server.history if getattr(change.thing, "canary_of", "")}
+        return [each for each in cluster.server.all(Workload) if each.canary_of], made
+
+    left_over, made = loop.run(main())
+
+    assert made
+    assert left_over == []

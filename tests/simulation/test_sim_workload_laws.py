@@ -9,15 +9,31 @@ from typing import Any
 import pytest
 
 from patchwright.domain import backward, budget, endings, gates, waves
+from patchwright.domain.actions import StrategyEdit
 from patchwright.domain.model import ImagesChange, Quantity
 from patchwright.domain.targets import Stage, Standing
-from patchwright.domain.workloads import images, marks, obstacles, procedure, reversible, rolling
+from patchwright.domain.workloads import beside, images, marks, obstacles, parts, procedure, reversible, rolling
 from patchwright.domain.workloads.record import Mark
 from patchwright.pipeline import observe
 from support.simulator.cluster import Cluster, Scenario, play
 from support.simulator.deployments import Deployments
 from support.simulator.people import People
-from support.simulator.shops import FAILED_CANARY, GONE, IMAGES, PLAIN, SECOND_WAVE, STRATEGY, STUCK_SETS
+from support.simulator.shop import Shop
+from support.simulator.shops import (
+    AGENTS_BY_POD,
+    AGENTS_BY_POD_FAIL,
+    DEPLOYMENTS_BY_POD,
+    DEPLOYMENTS_BY_POD_FAIL,
+    FAILED_CANARY,
+    GONE,
+    IMAGES,
+    PLAIN,
+    SECOND_WAVE,
+    SETS_BY_POD,
+    SETS_BY_POD_FAIL,
+    STRATEGY,
+    STUCK_SETS,
+)
 
 Patch = pytest.MonkeyPatch
 ONE = replace(STRATEGY, max_unavailable=Quantity(1))
@@ -48,6 +64,55 @@ def test_l2_waves_that_do_not_wait_for_the_canarys_soak_are_caught(monkeypatch: 
 
     monkeypatch.setattr(waves, "plan", hasty)
     assert "L2" in broken(PLAIN)
+
+
+def test_l2_the_rest_of_a_canary_that_does_not_wait_for_the_soak_is_caught(monkeypatch: Patch) -> None:
+    real = parts.sampled
+
+    def hasty(view: Any, record: Any, brief: Any) -> Standing:
+        return real(view, record, replace(brief, widened=True))
+
+    monkeypatch.setattr(parts, "sampled", hasty)
+    for scenario in (DEPLOYMENTS_BY_POD, SETS_BY_POD):
+        assert "L2" in broken(scenario)
+
+
+def test_l2_changing_the_whole_where_some_pods_were_to_be_is_caught(monkeypatch: Patch) -> None:
+    monkeypatch.setattr(parts, "count", lambda view, brief: 0)
+    assert "L2" in broken(DEPLOYMENTS_BY_POD)
+
+
+@pytest.mark.parametrize("scenario", [SETS_BY_POD, AGENTS_BY_POD], ids=["StatefulSet", "DaemonSet"])
+def test_l2_more_pods_than_the_canary_s_are_caught(monkeypatch: Patch, scenario: Scenario) -> None:
+    monkeypatch.setattr(parts, "_kept", lambda view, was, pods: was)
+    assert "L2" in broken(scenario)
+
+
+@pytest.mark.parametrize("scenario", [SETS_BY_POD, SETS_BY_POD_FAIL], ids=["clean", "failed"])
+def test_l4_giving_back_another_strategy_than_was_there_is_caught(monkeypatch: Patch, scenario: Scenario) -> None:
+    def freely(view: Any, record: Any) -> StrategyEdit | None:
+        return StrategyEdit(view.strategy, '{"type":"RollingUpdate"}') if record.part else None
+
+    monkeypatch.setattr(parts, "returned", freely)
+    assert "L4" in broken(scenario, limit=300)
+
+
+@pytest.mark.parametrize("scenario", [SETS_BY_POD_FAIL, AGENTS_BY_POD_FAIL], ids=["StatefulSet", "DaemonSet"])
+def test_a_strategy_that_is_not_given_back_is_named(monkeypatch: Patch, scenario: Scenario) -> None:
+    monkeypatch.setattr(parts, "returned", lambda view, record: None)
+    result = play(replace(scenario, limit=3000))
+    assert result.state.phase.value == "Failed"
+    assert [note.reason for note in result.state.quarantined] == ["RollbackDeadlineExceeded"]
+
+
+@pytest.mark.parametrize("scenario", [DEPLOYMENTS_BY_POD, DEPLOYMENTS_BY_POD_FAIL])
+def test_l6_a_canary_that_is_left_beside_a_deployment_is_caught(monkeypatch: Patch, scenario: Scenario) -> None:
+    async def nothing(self: Any, workload: Any, name: str) -> None:
+        return None
+
+    monkeypatch.setattr(beside, "ours", lambda view, rollout_uid: None if view.record is None else view.beside)
+    monkeypatch.setattr(Shop, "delete_canary", nothing)
+    assert {"L2", "L6"} & broken(scenario, limit=300)
 
 
 def test_l3_going_on_after_too_many_failures_is_caught(monkeypatch: Patch) -> None:

@@ -245,6 +245,7 @@ WORKLOADS: Final[Mapping[str, Manifest]] = {
                 }
             },
             "trigger": "Automatic",
+            "strategy": {"canary": {"count": 1, "pods": "10%", "soak": "10m"}},
             "write": {
                 "mode": "Auto",
                 "git": {

@@ -24,7 +24,7 @@ from patchwright.domain.snapshot import Snapshot
 from patchwright.domain.state import RolloutState
 from patchwright.domain.targets import Brief, Order, Standing
 from patchwright.domain.workloads.procedure import WorkloadKind
-from patchwright.domain.workloads.record import ImageRecord, Mark, Record
+from patchwright.domain.workloads.record import ImageRecord, Mark, Part, Record
 from patchwright.domain.workloads.view import (
     ContainerState,
     ImageField,
@@ -55,6 +55,7 @@ def record(mark: Mark, *, seconds: float = 1, **changes: Any) -> Record:
         "since": since,
         "images": (ImageRecord("containers", "web", was=TAGGED, to=WANTED, digest=OLD),),
         "failed": mark in (Mark.FAILED, Mark.QUARANTINED),
+        "part": Part(1) if mark in (Mark.SAMPLING, Mark.SAMPLED) else None,
     }
     return Record(mark=mark, **(fields | changes))
 

@@ -13,7 +13,8 @@ from support.observer import Change, Raw
 from support.operator_world import GRACE, STATE, matches, resolve, seconds
 
 KINDS: Final = ("Deployment", "StatefulSet", "DaemonSet", "CronJob", "Rollout")
-OUT: Final = frozenset({"Applying", "Failed", "RollingBack", "Quarantined"})
+BEGINNINGS: Final = frozenset({"Applying", "Canary"})
+OUT: Final = frozenset({"Canary", "Applying", "Failed", "RollingBack", "Quarantined"})
 TERMINAL: Final = frozenset({"Succeeded", "RolledBack", "Failed", "Denied", "Superseded"})
 # Seconds by which our own clock may be off, since we hear of two changes with different delays.
 BLUR: Final = 0.7
@@ -72,7 +73,7 @@ def begun(change: Change) -> dict[str, Any]:
     if change.kind not in KINDS or change.before is None or change.after is None or change.gap:
         return {}
     before, after = record(change.before), record(change.after)
-    if after.get("mark") != "Applying" or before.get("rolloutUid") == after["rolloutUid"]:
+    if after.get("mark") not in BEGINNINGS or before.get("rolloutUid") == after["rolloutUid"]:
         return {}
     return after
 
@@ -89,6 +90,9 @@ class World:
         self.objects: Objects = {kind: dict(found) for kind, found in before.items()}
         self.marked: dict[str, float] = {}
         self.unwell: dict[str, float] = {}
+        self.sampled: dict[str, str] = {}
+        self.handled: set[str] = set()
+        self.exposed: dict[tuple[str, str], set[str]] = {}
 
     def all(self) -> Iterator[tuple[str, Raw]]:
         """Give every workload with its kind."""
@@ -115,8 +119,12 @@ class World:
     def take(self, change: Change) -> None:
         """Go on by one change."""
         uid = change.thing["metadata"]["uid"]
+        if change.kind in KINDS and change.people:
+            self.handled.add(uid)
         if change.kind in KINDS and record(change.after).get("mark") != record(change.before).get("mark"):
             self.marked[uid] = change.at
+            if record(change.after).get("mark") == "CanaryDone":
+                self.sampled[uid] = record(change.after)["rolloutUid"]
         if change.kind in KINDS and change.after is not None and settled(change.kind, change.after):
             self.unwell.pop(uid, None)
         elif change.kind in KINDS:
@@ -171,8 +179,47 @@ def canary_first(world: World, change: Change) -> Iterator[str]:
         name = one["metadata"]["name"]
         if other["mark"] != "Done":
             yield f"{_name(change)} was started while canary {name} was {other['mark']}"
+        elif world.sampled.get(one["metadata"]["uid"]) == mine["rolloutUid"]:
+            continue  # its soak was before its rest
         elif change.at - world.marked.get(one["metadata"]["uid"], 0.0) < soak - BLUR:
             yield f"{_name(change)} was started before canary {name} had soaked for {soak} s"
+
+
+def rest_last(world: World, change: Change) -> Iterator[str]:
+    """L2, of pods: the rest of a canary follows when some pods of every canary were healthy through the whole soak."""
+    before, after = record(change.before), record(change.after)
+    if change.kind not in KINDS or "part" not in before or after.get("mark") != "Applying":
+        return
+    soak = seconds(world.policy(after["rolloutUid"]).get("strategy", {}).get("canary", {}).get("soak", "5m"))
+    for one, other in world.of(after["rolloutUid"]):
+        uid, who = one["metadata"]["uid"], f"the rest of {_name(change)} was started"
+        if other["mark"] == "Canary" or other.get("failed"):
+            yield f"{who} while canary {one['metadata']['name']} was {other['mark']}"
+        elif other["mark"] == "CanaryDone" and change.at - world.marked.get(uid, 0.0) < soak - BLUR:
+            yield f"{who} before the pods of canary {one['metadata']['name']} had soaked for {soak} s"
+
+
+def few_pods(world: World, change: Change) -> Iterator[str]:
+    """L2, of pods: no more of them than the canary's have the new images before its rest follows."""
+    if change.kind != "Pod" or change.before is not None or change.after is None:
+        return
+    for one, mine in [(one, record(one)) for _, one in world.all()]:
+        if one["metadata"]["uid"] in world.handled:
+            continue  # whoever scales it or changes its strategy has more pods
+        if "part" not in mine or mine["part"].get("rest") or not _runs(change.after, one, mine):
+            continue
+        exposed = world.exposed.setdefault((one["metadata"]["uid"], mine["rolloutUid"]), set())
+        exposed.add(change.after["metadata"]["name"])
+        if len(exposed) > mine["part"]["pods"]:
+            names = ", ".join(sorted(exposed))
+            yield f"pods {names} had the new images, and {mine['part']['pods']} were to have them"
+
+
+def _runs(pod: Raw, workload: Raw, mine: Mapping[str, Any]) -> bool:
+    labels, wanted = pod["metadata"].get("labels") or {}, {each["to"] for each in mine["images"]}
+    mate = pod["metadata"]["namespace"] == workload["metadata"]["namespace"]
+    selected = workload["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    return mate and selected and any(each["image"] in wanted for each in pod["spec"]["containers"])
 
 
 def halt(world: World, change: Change) -> Iterator[str]:
@@ -204,10 +251,20 @@ def restore(world: World, change: Change) -> Iterator[str]:
     ours = change.kind != "Rollout" or record(change.before) != mine
     if ours and _without_images(change.kind, change.before) != _without_images(change.kind, change.after):
         yield f"{_name(change)} was changed in more than its images"
+    strategies = [each["spec"].get("updateStrategy") for each in (change.before, change.after)]
+    if strategies[0] != strategies[1] and strategies[1] != _strategy(record(change.before), mine):
+        yield f"{_name(change)} got the strategy {strategies[1]}, and its record says {mine}"
+
+
+def _strategy(before: Mapping[str, Any], after: Mapping[str, Any]) -> Any:
+    """Give the strategy that goes with a record: what holds the other pods back, or what was there before."""
+    if "part" in after:
+        return json.loads(after["part"]["to"])
+    return json.loads(before["part"]["was"]) if "part" in before else None
 
 
 def _wanted(each: Mapping[str, str], mine: Mapping[str, Any]) -> str:
-    if mine["mark"] == "Applying":
+    if mine["mark"] in BEGINNINGS:
         return each["to"]
     pinned = "@sha256:" in each["was"] or not each.get("digest")
     return each["was"] if pinned else f"{each['was']}@{each['digest']}"
@@ -215,6 +272,7 @@ def _wanted(each: Mapping[str, str], mine: Mapping[str, Any]) -> str:
 
 def _without_images(kind: str, raw: Raw) -> Raw:
     spec = copy.deepcopy({"spec": raw["spec"]})
+    spec["spec"].pop("updateStrategy", None)
     for part in ("containers", "initContainers", "volumes"):
         for each in pod_spec(kind, spec).get(part) or ():
             each["image"] = ""
@@ -233,6 +291,15 @@ def no_orphans(world: World, change: Change) -> Iterator[str]:
         if change.after is None or not any(name.endswith(f"/{one['metadata']['name']}") for name in people):
             who = change.thing["metadata"]["name"]
             yield f"{one['metadata']['name']} keeps the record {mine['mark']} of {who}, which has ended"
+    for name in canaries(world, change.thing["metadata"]["uid"]) if ended else ():
+        yield f"the canary Deployment {name} of {change.thing['metadata']['name']}, which has ended, is still there"
+
+
+def canaries(world: World, uid: str) -> list[str]:
+    """Give the canary Deployments of a rollout that are not being deleted."""
+    found = (one["metadata"] for one in world.objects.get("Deployment", {}).values())
+    mine = (meta for meta in found if meta.get("labels", {}).get("patchwright.dev/rollout") == uid)
+    return [meta["name"] for meta in mine if "deletionTimestamp" not in meta]
 
 
 def policy_before_touch(world: World, change: Change) -> Iterator[str]:
@@ -273,6 +340,8 @@ def one_writer(world: World, change: Change) -> Iterator[str]:
 LAWS: Final[Mapping[str, Callable[[World, Change], Iterator[str]]]] = {
     "L1 Budget": budget,
     "L2 Canary first": canary_first,
+    "L2 Canary first, of pods": rest_last,
+    "L2 Canary first, of how many pods": few_pods,
     "L3 Halt": halt,
     "L4 Restore": restore,
     "L6 No orphans": no_orphans,

@@ -72,7 +72,8 @@ def test_every_mark_a_node_can_have_has_a_picture() -> None:
 
 def shop(name: str, *, mark: workload_record.Mark | None = None, image: str = "web@sha256:0") -> Raw:
     images = (workload_record.ImageRecord("containers", "app", was="web:1.0.0", to="web@sha256:1"),)
-    written = workload_record.Record("ns/x", "uid", "c1", mark, 0, NOW, NOW, images=images) if mark else None
+    part = workload_record.Part(1)
+    written = workload_record.Record("ns/x", "uid", "c1", mark, 0, NOW, NOW, images=images, part=part) if mark else None
     annotations = {"patchwright.dev/state": workload_record.encode(written)} if written else {}
     template = {"spec": {"containers": [{"image": image}]}}
     metadata = {"name": name, "namespace": "storefront", "annotations": annotations}

@@ -139,9 +139,9 @@ def test_its_file_is_a_rollout_of_the_policy_and_belongs_to_git_alone() -> None:
     assert (rollout.key, rollout.policy_name) == (Key("shop", PROPOSAL.name), "web")
     assert rollout.change == ImagesChange((PROPOSAL.pin,))
     assert (rollout.advisories, rollout.released_at) == (PROPOSAL.advisories, PROPOSAL.released_at)
-    assert set(found.document["metadata"]) == {"name", "namespace"}, (
-        "no owner, and nothing that the policy would delete"
-    )
+    metadata = found.document["metadata"]
+    assert isinstance(metadata, dict)
+    assert set(metadata) == {"name", "namespace"}, "no owner, and nothing that the policy would delete"
 
 
 async def test_what_is_merged_or_in_git_already_is_not_asked_for_again(scene: Scene) -> None:

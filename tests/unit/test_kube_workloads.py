@@ -430,7 +430,7 @@ async def test_pods_are_listed_by_the_selector_and_only_its_own_are_kept() -> No
     [view] = made.selected(policy(EVERYWHERE))
     found = await workloads.pods(view.ref)
     assert [pod.ref.name for pod in found.pods] == ["web-1"]
-    assert api.asked == [("GET", "/api/v1/namespaces/shop/pods", {"labelSelector": "app=web"})]
+    assert api.asked == [("GET", "/api/v1/namespaces/shop/pods", {"labelSelector": "app=web,!patchwright.dev/canary"})]
     made.remove("Deployment", raw())
     with pytest.raises(errors.NotFound):
         await workloads.pods(view.ref)

@@ -122,6 +122,9 @@ class Canary(WireModel):
     """The canaries, by their labels, instead of a count."""
     soak: Duration | None = None
     """How long the canaries must stay healthy before the first wave; left out, `5m`."""
+    pods: PositiveIntOrString | None = None
+    """Only with `target.workloads`: how many pods of each canary, or which share of them, run the new images during the
+    soak; the rest of it follows after that, before any other workload. Left out, all of them at once."""
 
     def domain(self) -> model.Canary:
         """Convert to the domain."""
@@ -129,6 +132,7 @@ class Canary(WireModel):
             given(self.count, _CANARY.count),
             self.selector.domain() if self.selector else None,
             soak=given(self.soak, _CANARY.soak),
+            pods=self.pods,
         )
 
 
@@ -319,6 +323,10 @@ def _windows_fit(spec: PatchPolicySpec) -> bool:
     return all(window.duration >= longest for window in spec.maintenance_windows or ())
 
 
+def _canary_pods(strategy: Strategy | None) -> model.Quantity | None:
+    return strategy.canary.pods if strategy and strategy.canary else None
+
+
 def _follows(target: Target) -> bool:
     return target.workloads is not None and any(one.policy is not None for one in target.workloads.images)
 
@@ -362,6 +370,13 @@ class PatchPolicySpec(WireModel):
             "finds updates",
             lambda spec: spec.trigger in (None, "Manual") or _follows(spec.target),
             field=".trigger",
+        ),
+        Rule(
+            "!has(self.strategy) || !has(self.strategy.canary) || !has(self.strategy.canary.pods) || "
+            "has(self.target.workloads)",
+            "strategy.canary.pods is for target.workloads only: a node is patched as a whole",
+            lambda spec: _canary_pods(spec.strategy) is None or spec.target.workloads is not None,
+            field=".strategy.canary.pods",
         ),
         Rule(
             "!has(self.write) || has(self.target.workloads)",

@@ -67,6 +67,7 @@ def status_to_state(status: Mapping[str, Any] | None) -> state.RolloutState:
         wave_since=wave.since,
         soak_since=wave.soak_since,
         soak_until=wave.soak_until,
+        widened_at=wave.widened_at,
         outcome=wire.outcome,
         cause=_cause(wire.cause) if wire.cause else None,
         policy=_policy(wire.policy) if wire.policy else None,
@@ -189,6 +190,7 @@ def _wave_to_wire(found: state.RolloutState) -> Wave | None:
         since=found.wave_since,
         soak_since=found.soak_since,
         soak_until=found.soak_until,
+        widened_at=found.widened_at,
     )
     return None if wave == Wave() else wave
 

@@ -48,6 +48,9 @@ class Wave(StatusModel):
     """When its soak began."""
     soak_until: Instant | None = None
     """When its soak ends, if all stays healthy."""
+    widened_at: Instant | None = None
+    """When the canary had passed with some pods of each workload (`strategy.canary.pods`), so that the rest of these
+    workloads follows."""
 
 
 class Counts(StatusModel):

@@ -134,6 +134,8 @@ def _shop_cell(deployment: Raw, digest: str) -> Cell:
 
 
 _SHOP_CELLS: Final = {
+    workload_record.Mark.SAMPLING: Cell.PATCHING,
+    workload_record.Mark.SAMPLED: Cell.PATCHING,
     workload_record.Mark.APPLYING: Cell.PATCHING,
     workload_record.Mark.DONE: Cell.PATCHED,
     workload_record.Mark.FAILED: Cell.FAILED,

@@ -167,21 +167,31 @@ class ImageEdit:
 
 
 @dataclass(frozen=True, slots=True)
+class StrategyEdit:
+    """A workload's update strategy, compared and swapped as a whole; both are JSON objects."""
+
+    was: str
+    to: str
+
+
+@dataclass(frozen=True, slots=True)
 class SetImages:
-    """Change images and write what they were, in one patch."""
+    """Change images, and perhaps the update strategy, and write what they were, in one patch."""
 
     workload: WorkloadRef
     record: WorkloadRecord
     edits: tuple[ImageEdit, ...]
+    strategy: StrategyEdit | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RestoreImages:
-    """Put images back and write that this is under way, in one patch."""
+    """Put images back, and the update strategy, and write that this is under way, in one patch."""
 
     workload: WorkloadRef
     record: WorkloadRecord
     edits: tuple[ImageEdit, ...]
+    strategy: StrategyEdit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +244,31 @@ class DeleteBadPod:
 
 
 @dataclass(frozen=True, slots=True)
+class CreateCanary:
+    """Create the canary Deployment that a workload's record names, of its template with new images."""
+
+    workload: WorkloadRef
+    record: WorkloadRecord
+    edits: tuple[ImageEdit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeleteCanary:
+    """Delete a workload's canary Deployment, if it is one, with its pods."""
+
+    workload: WorkloadRef
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacePod:
+    """Delete a pod for its workload to make a new one on the new images, with its UID as precondition."""
+
+    workload: WorkloadRef
+    pod: PodRef
+
+
+@dataclass(frozen=True, slots=True)
 class AskPolicy:
     """Ask OPA about a wave (0 is the canary); the answer is a fact of the next snapshot."""
 
@@ -278,6 +313,9 @@ Action = (
     | ListWorkloadPods
     | CheckImages
     | DeleteBadPod
+    | CreateCanary
+    | DeleteCanary
+    | ReplacePod
     | AskPolicy
     | Remember
     | DropFinalizer

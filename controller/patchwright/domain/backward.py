@@ -9,7 +9,7 @@ from patchwright.domain import budget, endings, waves
 from patchwright.domain.model import RollbackScope
 from patchwright.domain.snapshot import Batch, Context, Decision, Snapshot, earliest
 from patchwright.domain.state import Cause, Phase
-from patchwright.domain.survey import ACTIVE, Stand
+from patchwright.domain.survey import ACTIVE, SOAKING, Stand
 from patchwright.domain.targets import Note, Stage, Target
 
 DELETED = "Deleted"
@@ -74,7 +74,8 @@ def _reason(context: Context, first: Note, blamed: str) -> str:
 
 
 def _unhealthy(context: Context) -> Cause | None:
-    if not (context.verdict.failed and len(context.survey.touched) > len(context.survey.claimed)):
+    changed = context.state.widened_at is not None or len(context.survey.touched) > len(context.survey.claimed)
+    if not (context.verdict.failed and changed):
         return None
     return Cause("HealthCheckFailed", context.verdict.message, context.now)
 
@@ -82,7 +83,7 @@ def _unhealthy(context: Context) -> Cause | None:
 def step(context: Context, why: Cause) -> Decision:
     """Put back what the policy's scope says, and end once nothing is left to do."""
     batches = _settle(context, why)
-    waiting = [stand for stand in context.survey.at(Stage.DONE) if _undoes(context, stand, why)]
+    waiting = [stand for stand in context.survey.at(*SOAKING) if _undoes(context, stand, why)]
     batches += _turn(context, waiting, why)
     left = len(waiting) + len(context.survey.at(*ACTIVE))
     if not left:
@@ -116,6 +117,9 @@ def _settle(context: Context, why: Cause) -> list[Batch]:
 
 
 def _undoes(context: Context, stand: Stand, why: Cause) -> bool:
+    """Tell whether a target is put back; what is changed in a part of it only has no other way on."""
+    if stand.standing.stage is Stage.PARTLY:
+        return True
     return context.policy.rollback.enabled and _in_scope(context, stand, why)
 
 

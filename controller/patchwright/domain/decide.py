@@ -57,6 +57,7 @@ def _brief(snapshot: Snapshot) -> Brief:
         rollout=snapshot.rollout,
         policy=snapshot.policy,
         watched_from=state.wave,
+        widened=state.widened_at is not None or state.wave > 0,
         turning_back=snapshot.policy.rollback.enabled and (state.cause is not None or backward.by_people(snapshot)),
         ended=state.finished_at if state.phase in TERMINAL else None,
         backends=snapshot.backends,

@@ -80,10 +80,13 @@ def _late(context: Context) -> Decision | None:
     """Carry back what was begun by an operator that had not seen yet that the rollout was ending (L6, L10).
 
     Whoever removed the record of a target that is half-way back would leave it cordoned for good; the Job of one that
-    is being prepared has to be gone before its record, or seen not to have come.
+    is being prepared has to be gone before its record, or seen not to have come. What is changed in a part of it only
+    is not left so either.
     """
     survey, kind, brief = context.survey, context.snapshot.kind, context.brief
-    late = [s for s in survey.at(*ACTIVE) if s.standing.stage is not Stage.WORKING or not s.standing.unchanged]
+    late = [
+        s for s in survey.at(*ACTIVE, Stage.PARTLY) if s.standing.stage is not Stage.WORKING or not s.standing.unchanged
+    ]
     if not late:
         return None
     batches = []

@@ -10,7 +10,7 @@ from patchwright.domain import endings, gates, selection, waves
 from patchwright.domain.gates import Gate
 from patchwright.domain.snapshot import Batch, Context, Decision, earliest
 from patchwright.domain.state import Phase, RolloutState, WavePlan
-from patchwright.domain.survey import ACTIVE, IN_FLIGHT, Stand
+from patchwright.domain.survey import ACTIVE, IN_FLIGHT, SOAKING, Stand
 from patchwright.domain.targets import Stage, Target
 
 LOOK_AGAIN = timedelta(seconds=1)
@@ -74,6 +74,9 @@ def _selected(context: Context, target: Target) -> bool:
 
 
 def _left(context: Context) -> int | None:
+    if context.state.widened_at is not None:
+        # Whoever came now would have no soak.
+        return 0
     size = plan_of(context).size
     return None if size is None else max(0, size - len(_members(context)))
 
@@ -223,7 +226,7 @@ def _progress(context: Context) -> str:
     done = sum(stand.standing.stage is Stage.DONE for stand in members)
     size = "" if wave.size is None else f" of {wave.size}"
     prepared = len(context.survey.at(Stage.PREPARED))
-    waiting = f" ({prepared} prepared)" if prepared else ""
+    waiting = f" ({prepared} prepared)" if prepared and context.state.widened_at is None else ""
     return f"{wave.name}: {done}{size} done, {len(context.survey.at(*ACTIVE))} in flight{waiting}; "
 
 
@@ -232,7 +235,8 @@ def _news(context: Context, out: Sequence[Target], claimed: Sequence[Target]) ->
     stuck = [stand for stand in context.survey.at(*ACTIVE) if stand.standing.reason]
     if stuck:
         return f"{stuck[0].target.name}: {stuck[0].standing.message}"
-    if begun := [text for text in (_named("starts", claimed), _named("takes out of service", out)) if text]:
+    goes_on = "takes out of service" if context.state.widened_at is None else "goes on with the rest of"
+    if begun := [text for text in (_named("starts", claimed), _named(goes_on, out)) if text]:
         return ", ".join(begun)
     working = _at_work(context)
     return f"{working[0].target.name} {working[0].standing.message}"
@@ -249,12 +253,14 @@ def _wake(context: Context) -> datetime | None:
 
 
 def _close(context: Context, going: tuple[Batch, ...]) -> Decision:
-    """The wave has been patched: soak, then the next one, or the end."""
+    """The wave has been patched: soak, then the rest of it, the next one, or the end."""
     gate = gates.superseded(context) or gates.health(context)
     if gate is not None:
         return _held(context, going, gate)
-    members = context.survey.in_wave(context.state.wave, Stage.DONE)
-    soak = timedelta(seconds=plan_of(context).soak_seconds if members else 0)
+    members = context.survey.in_wave(context.state.wave, *SOAKING)
+    # A canary that was widened has had its soak.
+    soaks = bool(members) and context.state.widened_at is None
+    soak = timedelta(seconds=plan_of(context).soak_seconds if soaks else 0)
     since = _soak_since(context, members)
     if context.now < since + soak:
         return _soak(context, going, since=since, until=since + soak)
@@ -280,13 +286,15 @@ def _soak(context: Context, going: tuple[Batch, ...], *, since: datetime, until:
     name = plan_of(context).name
     text = f"{name} is healthy; soaks until {until.strftime('%H:%M:%S UTC')}"
     state = replace(context.state, phase=Phase.SOAKING, message=text, soak_since=since, soak_until=until)
-    watched = [stand.standing.wake for stand in context.survey.at(Stage.DONE)]
+    watched = [stand.standing.wake for stand in context.survey.at(*SOAKING)]
     return Decision(state, going, wake=earliest(until, *watched))
 
 
 def _advance(context: Context) -> Decision:
     state, plan = context.state, context.state.plan
     assert plan is not None
+    if parts := context.survey.at(Stage.PARTLY):
+        return _widen(context, parts)
     fresh, waiting = context.survey.at(Stage.FRESH), _waiting(context)
     if not fresh and not waiting:
         return endings.succeed(context)
@@ -298,12 +306,24 @@ def _advance(context: Context) -> Decision:
         phase=Phase.PROGRESSING,
         wave=state.wave + 1,
         wave_since=context.now,
+        widened_at=None,
         policy=None,
         soak_since=None,
         soak_until=None,
         message=f"{plan.waves[state.wave].name} passed; next: {following.name}",
     )
     return Decision(moved, again=True)
+
+
+def _widen(context: Context, parts: Sequence[Stand]) -> Decision:
+    """Let the rest of each canary follow, before any other target; its wave is over once they have."""
+    first = min(stand.target.name for stand in parts)
+    more = f" and {len(parts) - 1} more" if len(parts) > 1 else ""
+    text = f"{plan_of(context).name} passed; next: the rest of {first}{more}"
+    state = replace(
+        context.state, phase=Phase.CANARY, widened_at=context.now, soak_since=None, soak_until=None, message=text
+    )
+    return Decision(state, again=True)
 
 
 def _leftover(context: Context, waiting: Sequence[Stand]) -> Decision:

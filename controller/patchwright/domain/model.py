@@ -66,11 +66,15 @@ class Selector:
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """The first targets: ``count`` of them, or those that ``selector`` matches, watched for ``soak``."""
+    """The first targets: ``count`` of them, or those that ``selector`` matches, watched for ``soak``.
+
+    With ``pods``, no more than that many pods of each of them have the change before the soak is over.
+    """
 
     count: Quantity = Quantity(1)
     selector: Selector | None = None
     soak: timedelta = timedelta(minutes=5)
+    pods: Quantity | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -411,10 +415,9 @@ Change = ScriptChange | ImagesChange
 class PatchRollout:
     """One exact change, run once.
 
-    Of ``annotations`` only our own are kept: policies may read them.
-    ``change_id`` is the digest of the change (``domain.changes.change_id``); ``abort`` and ``retry`` are
-    what people say by annotation. ``ignored`` are faults that are passed over, because a rollout that is being deleted
-    must be undone whatever else is wrong.
+    Of ``annotations`` only our own are kept: policies may read them. ``change_id`` is the digest of the change
+    (``domain.changes.change_id``); ``abort`` and ``retry`` are what people say by annotation. ``ignored`` are faults
+    that are passed over, because a rollout that is being deleted must be undone whatever else is wrong.
     """
 
     key: Key

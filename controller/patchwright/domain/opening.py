@@ -85,7 +85,7 @@ def _record(context: Context, plan: Plan, baseline: dict[str, tuple[str, ...]]) 
         return None
     noun = context.snapshot.kind.noun
     text = f"planned: {plan.total} {noun}s, canary of {plan.waves[0].size}, then {len(plan.waves) - 1} more waves"
-    planned = replace(state, phase=Phase.PENDING, message=text, plan=plan, baseline=baseline, wave=0)
+    planned = replace(state, phase=Phase.PENDING, message=text, plan=plan, baseline=baseline, wave=0, widened_at=None)
     return Decision(planned, again=True)
 
 

@@ -245,6 +245,7 @@ class PolicyFacts:
     rollback_enabled: bool = True
     rollback_scope: str = "All"
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
+    canary_pods: IntOrString | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -389,12 +390,13 @@ def _pin(pin: PinFacts, now: datetime) -> dict[str, Any]:
 
 
 def _policy(policy: PolicyFacts) -> dict[str, Any]:
+    pods = {} if policy.canary_pods is None else {"pods": policy.canary_pods}
     return {
         "name": policy.name,
         "namespace": policy.namespace,
         "labels": dict(policy.labels),
         "strategy": {
-            "canary": {"count": policy.canary_count, "soakSeconds": _seconds(policy.canary_soak)},
+            "canary": {"count": policy.canary_count, "soakSeconds": _seconds(policy.canary_soak), **pods},
             "waves": [{"size": size, "soakSeconds": _seconds(soak)} for size, soak in policy.waves],
             "maxUnavailable": policy.max_unavailable,
             "failureThreshold": policy.failure_threshold,

@@ -104,7 +104,8 @@ class RolloutState:
     """What a rollout remembers; its default is a rollout that nobody has looked at yet.
 
     ``outcome`` is the terminal phase that was decided while marks are still being removed: a terminal ``phase`` is only
-    ever seen when nothing of ours is left (L6).
+    ever seen when nothing of ours is left (L6). ``widened_at`` is when the canary had passed with a part of each
+    target: since then what is left of these follows.
     """
 
     phase: Phase = Phase.PENDING
@@ -115,6 +116,7 @@ class RolloutState:
     plan: Plan | None = None
     wave: int = 0
     wave_since: datetime | None = None
+    widened_at: datetime | None = None
     soak_since: datetime | None = None
     soak_until: datetime | None = None
     outcome: Phase | None = None

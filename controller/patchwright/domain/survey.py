@@ -12,11 +12,22 @@ from patchwright.domain.targets import Brief, Counts, Note, Order, Stage, Standi
 
 # A tuple, because what follows from it has an order, and a set's differs from one process to the next.
 CLAIMED = (Stage.PREPARING, Stage.PREPARED)
-TOUCHED = (*CLAIMED, Stage.WORKING, Stage.DONE, Stage.FAILED, Stage.RESTORING, Stage.RESTORED, Stage.QUARANTINED)
+TOUCHED = (
+    *CLAIMED,
+    Stage.WORKING,
+    Stage.PARTLY,
+    Stage.DONE,
+    Stage.FAILED,
+    Stage.RESTORING,
+    Stage.RESTORED,
+    Stage.QUARANTINED,
+)
 OUT = frozenset({Stage.WORKING, Stage.FAILED, Stage.RESTORING, Stage.QUARANTINED})
-IN_FLIGHT = (*CLAIMED, Stage.WORKING, Stage.RESTORING)
+IN_FLIGHT = (*CLAIMED, Stage.WORKING, Stage.PARTLY, Stage.RESTORING)
 # What has to come to some end before a wave or a rollout is over.
-ACTIVE = (*IN_FLIGHT, Stage.FAILED)
+ACTIVE = (*CLAIMED, Stage.WORKING, Stage.RESTORING, Stage.FAILED)
+# What has come as far as its wave takes it, and is watched.
+SOAKING = (Stage.DONE, Stage.PARTLY)
 # The reason of a target that does not exist any more: nobody can look at it.
 VANISHED = "Vanished"
 _NEVER = datetime.max.replace(tzinfo=UTC)

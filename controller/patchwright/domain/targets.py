@@ -25,8 +25,10 @@ class Stage(StrEnum):
     """Where a target stands.
 
     ``FRESH``, ``CURRENT`` and ``SKIPPED`` targets carry no mark of this rollout; the others carry its record. One that
-    is ``PREPARING`` or ``PREPARED`` is claimed and serves as before: nothing is to be undone on it, and it is the
-    engine that says when it is taken out of service. The step of such a target is named as its stage is.
+    is ``PREPARING`` or ``PREPARED`` is claimed and serves as before: it is the engine that says when it is taken out of
+    service. The step of such a target is named as its stage is, for nothing is to be undone on it. But one that is
+    ``PARTLY`` changed, which holds there and is watched as one that is ``DONE`` is, becomes ``PREPARED`` once the
+    engine has seen the canary pass, so that its rest goes through every gate; its step has a name of its own.
     """
 
     FRESH = "Pending"
@@ -35,6 +37,7 @@ class Stage(StrEnum):
     PREPARING = "Preparing"
     PREPARED = "Prepared"
     WORKING = "Working"
+    PARTLY = "Partly"
     DONE = "Done"
     FAILED = "Failed"
     RESTORING = "RollingBack"
@@ -109,7 +112,8 @@ class Target(Protocol):
 class Brief:
     """What a kind needs to know besides the target.
 
-    ``watched_from`` is the first wave whose finished targets are still under watch: theirs is the soak.
+    ``watched_from`` is the first wave whose finished targets are still under watch: theirs is the soak. ``widened``
+    says that the canary has passed, so that targets which are changed in two parts may have their second one.
     ``turning_back`` says that the rollout is being undone, so that nothing goes further forward than it must.
     ``ended`` is when it was over, with every mark removed: one that is older than that has come back from somewhere.
     ``backends`` are the UIDs of all that load balancers may use, where the policy keeps them away from its targets.
@@ -119,6 +123,7 @@ class Brief:
     rollout: PatchRollout
     policy: PatchPolicy
     watched_from: int = 0
+    widened: bool = False
     turning_back: bool = False
     ended: datetime | None = None
     backends: frozenset[str] = frozenset()
@@ -139,7 +144,7 @@ class TargetKind(Protocol):
         """Say where the target stands and what goes on with it."""
 
     def begin(self, target: Any, brief: Brief, *, wave: int) -> Sequence[Action]:
-        """Claim an untouched target, or take a prepared one out of service; the record is written ahead."""
+        """Claim an untouched target, or go on with a prepared one; the record is written ahead."""
 
     def put_back(self, target: Any, brief: Brief, *, why: str) -> Sequence[Action]:
         """Begin to restore a touched target."""

@@ -183,6 +183,9 @@ class Executor:
                 | actions.ListWorkloadPods()
                 | actions.CheckImages()
                 | actions.DeleteBadPod()
+                | actions.ReplacePod()
+                | actions.CreateCanary()
+                | actions.DeleteCanary()
             ):
                 await self._workloads.perform(action)
             case actions.CommitImages():

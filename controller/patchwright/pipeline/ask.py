@@ -163,6 +163,7 @@ def _policy(spec: PatchPolicy) -> policy.PolicyFacts:
         rollback_enabled=spec.rollback.enabled,
         rollback_scope=spec.rollback.scope.value,
         labels=dict(spec.labels),
+        canary_pods=None if strategy.canary.pods is None else _quantity(strategy.canary.pods),
     )
 
 

@@ -19,7 +19,7 @@ from patchwright.pipeline import tell
 
 
 class Orphans:
-    """Looks for records and Jobs of rollouts that are gone, and settles them; every look may be the last (L12).
+    """Looks for what rollouts that are gone have left, and settles it; every look may be the last (L12).
 
     What is found to be gone is settled at the next look: by then a round of that rollout that was under way is over,
     and does not start a Job on a node that was just called abandoned.
@@ -36,7 +36,8 @@ class Orphans:
             ClusterError: there was no complete list of rollouts, or something could not be settled; the rest is.
         """
         # What is claimed comes first: a rollout that is created between the two would seem to be gone.
-        claimed = self._world.fleet.claimed()
+        canaries = self._world.workloads.canaries()
+        claimed = self._world.fleet.claimed() | {each.rollout_uid for each in canaries}
         settled = self._gone & claimed
         unknown = claimed - settled - self._known()
         self._gone = settled | (unknown - await self._world.rollouts.living() if unknown else frozenset())
@@ -45,6 +46,9 @@ class Orphans:
             remains = self._world.fleet.remains(uid)
             await self._nodes(remains, trouble)
             await self._jobs(uid, remains.jobs, trouble)
+        for canary in canaries:
+            if canary.rollout_uid in settled:
+                await _tried(self._world.workloads.delete_canary(canary.workload, canary.name), trouble)
         if trouble:
             raise trouble[0]
 

@@ -221,8 +221,8 @@ def weighty(before: RolloutState, after: RolloutState) -> bool:
 
 
 WEIGHTY = (
-    "phase", "outcome", "plan", "wave", "policy", "baseline", "cause", "vanished", "started_at", "soak_until",
-    "leftover_since", "observed_generation",
+    "phase", "outcome", "plan", "wave", "widened_at", "policy", "baseline", "cause", "vanished", "started_at",
+    "soak_until", "leftover_since", "observed_generation",
 )  # fmt: skip
 
 

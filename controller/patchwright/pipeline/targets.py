@@ -134,6 +134,8 @@ def _workload(view: WorkloadView, facts: Facts, living: frozenset[str] | None) -
     view = _without_the_dead(view, living)
     if facts.kept and view.record is None:
         view = replace(view, kept=facts.kept)
+    if view.beside is not None and (seen := facts.workloads.get(view.beside.uid)):
+        view = replace(view, beside=replace(view.beside, pods=seen))
     known = facts.workloads.get(view.uid)
     return view if known is None else replace(view, pods=known)
 

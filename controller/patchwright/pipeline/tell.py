@@ -20,6 +20,7 @@ NODE_EVENTS = {
 }
 # The same for a workload, by its own stages.
 WORKLOAD_EVENTS = {
+    workloads.Mark.SAMPLED: ("CanaryPatched", "its canary pods patched", False),
     workloads.Mark.DONE: ("Patched", "patched", False),
     workloads.Mark.FAILED: ("PatchFailed", "could not be patched", True),
     workloads.Mark.RESTORED: ("RolledBack", "put back", False),

@@ -23,6 +23,9 @@ WorkloadAction = (
     | actions.ListWorkloadPods
     | actions.CheckImages
     | actions.DeleteBadPod
+    | actions.ReplacePod
+    | actions.CreateCanary
+    | actions.DeleteCanary
 )
 
 
@@ -40,7 +43,7 @@ class WorkloadHands:
         workloads = self.world.workloads
         match action:
             case actions.SetImages() | actions.RestoreImages():
-                await workloads.set_images(action.workload, action.record, action.edits)
+                await workloads.set_images(action.workload, action.record, action.edits, strategy=action.strategy)
                 await self._moved(action.workload, action.record)
             case actions.MarkWorkload():
                 await workloads.mark(action.workload, action.record)
@@ -55,6 +58,12 @@ class WorkloadHands:
             case actions.DeleteBadPod():
                 await workloads.delete_pod(action.pod)
                 await tell.bad_pod(self.world.journal, action.workload, action.pod)
+            case actions.CreateCanary():
+                await workloads.create_canary(action.workload, action.record, action.edits)
+            case actions.DeleteCanary():
+                await workloads.delete_canary(action.workload, action.name)
+            case actions.ReplacePod():
+                await workloads.delete_pod(action.pod)
             case _ as never:
                 assert_never(never)
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from random import Random
 
-from patchwright.domain.model import Canary, Quantity, Rollback, RollbackScope, Strategy, Wave
+from patchwright.domain.model import Canary, PatchPolicy, Quantity, Rollback, RollbackScope, Strategy, Wave
 from support.simulator import loop
 from support.simulator.chance import ABORT, LIMIT, QUIET, TIDY
 from support.simulator.cluster import Cluster, Scenario
@@ -46,6 +46,7 @@ def scenario(seed: int) -> Scenario:
     if dice.random() < 0.3:
         policy = replace(policy, write=THROUGH_GIT.write)
         shops = tuple(replace(each, gitops=FLUX if dice.random() < 0.7 else each.gitops) for each in shops)
+    policy, shops = _by_pods(Random(f"pods {seed}"), policy, shops)
     found = Scenario(
         nodes=1,
         policy=policy,
@@ -57,6 +58,19 @@ def scenario(seed: int) -> Scenario:
         limit=LIMIT,
     )
     return _followed(random, found) if random.random() < 0.5 else found
+
+
+def _by_pods(
+    dice: Random, policy: PatchPolicy, shops: tuple[Deployed, ...]
+) -> tuple[PatchPolicy, tuple[Deployed, ...]]:
+    """Have some pods of each workload be the canary."""
+    if dice.random() < 0.5:
+        return policy, shops
+    canary = replace(policy.strategy.canary, pods=dice.choice((Quantity(1), Quantity(2), Quantity(50, percent=True))))
+    others = tuple(
+        replace(each, kind="DaemonSet") if each.kind == "Deployment" and dice.random() < 0.3 else each for each in shops
+    )
+    return replace(policy, strategy=replace(policy.strategy, canary=canary)), others
 
 
 def _followed(random: Random, found: Scenario) -> Scenario:

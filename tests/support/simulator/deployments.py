@@ -14,9 +14,14 @@ from support.simulator.server import Change, Server
 from support.simulator.things import Workload
 
 CONTROLLERS = "controllers"
+STRATEGIES = {
+    "StatefulSet": '{"rollingUpdate":{"partition":0},"type":"RollingUpdate"}',
+    "DaemonSet": '{"rollingUpdate":{"maxSurge":0,"maxUnavailable":1},"type":"RollingUpdate"}',
+}
 Images = tuple[tuple[str, str], ...]
 # How often a controller looks at what is not settled, in seconds.
 TICK = 0.5
+PODS_END = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +71,7 @@ class Replica:
     images: Images
     revision: str
     created: datetime
+    node: str = ""
     ready: bool = False
     since: datetime | None = None
     waiting: str = ""
@@ -85,6 +91,7 @@ class Deployments:
     pods: dict[str, list[Replica]] = field(default_factory=dict)
     exposed: dict[str, set[str]] = field(default_factory=dict)
     running: dict[str, str] = field(default_factory=dict)
+    current: dict[str, Images] = field(default_factory=dict)
     _numbers: count[int] = field(default_factory=lambda: count(1))
     _busy: set[str] = field(default_factory=set)
 
@@ -104,9 +111,12 @@ class Deployments:
             recreate=each.recreate,
             owner=each.owner,
             gitops=each.gitops,
+            strategy=STRATEGIES.get(each.kind, ""),
         )
+        self.current[made.uid] = made.images
         pods = 0 if each.kind == "CronJob" else each.replicas
-        self.pods[made.uid] = [self._pod(made, ordinal, ready=True) for ordinal in range(pods)]
+        first = [self._pod(made, ordinal, ready=True) for ordinal in range(pods)]
+        self.pods[made.uid] = [replace(pod, node=f"n{ordinal}") for ordinal, pod in enumerate(first)]
         return self.server.create(CONTROLLERS, replace(made, **self._counts(made)))
 
     def served(self, workload: Workload) -> frozenset[str]:
@@ -122,8 +132,25 @@ class Deployments:
 
     def see(self, change: Change) -> None:
         """Take in that somebody changed a workload."""
-        if change.kind is Workload and change.actor != CONTROLLERS and change.after is not None:
+        if change.kind is not Workload:
+            return
+        if change.after is None:
+            # Whatever it owns goes with it.
+            for canary in [each for each in self.server.all(Workload) if each.canary_of == change.before.uid]:
+                self._gone(canary.key, canary.uid)
+            return
+        if change.after.deleting and not change.before.deleting:
+            asyncio.get_running_loop().call_later(PODS_END, self._gone, change.after.key, change.after.uid)
+        if change.actor != CONTROLLERS:
+            self.pods.setdefault(change.after.uid, [])
             self._begin(change.after.uid)
+
+    def _gone(self, key: str, uid: str) -> None:
+        """Remove a canary when its pods have ended, as a deletion in the foreground does."""
+        found = self.server.get(Workload, key)
+        if found is not None and found.uid == uid:
+            self.pods[uid] = []
+            self.server.delete(CONTROLLERS, found)
 
     def _begin(self, uid: str) -> None:
         if uid not in self._busy:
@@ -145,14 +172,36 @@ class Deployments:
         for pod in pods:
             self._live(workload, pod)
         # A controller reads the object, acts, and says what it has seen.
-        if workload.observed >= workload.generation and not workload.paused and workload.kind != "CronJob":
-            (self._ordered if workload.kind == "StatefulSet" else self._rolling)(workload, pods)
+        if workload.observed >= workload.generation and not _idle(workload):
+            self._step(workload, pods)
         counts = self._counts(workload)
         current = {name: getattr(workload, name) for name in counts}
         if counts != current:
             self.server.update(CONTROLLERS, workload, **counts)
             return True
         return any(self._life(workload, pod).crashes_after is not None for pod in pods)
+
+    def _step(self, workload: Workload, pods: list[Replica]) -> None:
+        match workload.kind:
+            case "StatefulSet":
+                self._ordered(workload, pods)
+            case "DaemonSet":
+                self._by_node(workload, pods)
+            case _:
+                self._rolling(workload, pods)
+
+    def _by_node(self, workload: Workload, pods: list[Replica]) -> None:
+        """Have one pod on each node, as many of these as replicas; under OnDelete none is replaced."""
+        nodes = {pod.node for pod in pods}
+        empty = [f"n{number}" for number in range(workload.replicas) if f"n{number}" not in nodes]
+        old = [pod for pod in pods if pod.images != workload.images]
+        broken = [pod for pod in old if not pod.ready]
+        if empty:
+            pods.append(replace(self._pod(workload, next(self._numbers)), node=empty[0]))
+        elif len(pods) > workload.replicas:
+            pods.remove(max(pods, key=lambda pod: int(pod.node[1:])))
+        elif "OnDelete" not in workload.strategy and old and (broken or all(pod.ready for pod in pods)):
+            pods.remove((broken or old)[0])
 
     def _rolling(self, workload: Workload, pods: list[Replica]) -> None:
         new = [pod for pod in pods if pod.images == workload.images]
@@ -168,16 +217,25 @@ class Deployments:
             pods.append(self._pod(workload, next(self._numbers)))
 
     def _ordered(self, workload: Workload, pods: list[Replica]) -> None:
-        ordinals = {int(pod.name.rpartition("-")[2]) for pod in pods}
+        ordinals = {_ordinal(pod) for pod in pods}
         missing = [ordinal for ordinal in range(workload.replicas) if ordinal not in ordinals]
+        extra = [pod for pod in pods if _ordinal(pod) >= workload.replicas]
         if missing:
-            pods.append(self._pod(workload, missing[0]))
+            stays = missing[0] < workload.partition
+            pods.append(self._pod(workload, missing[0], images=self._stable(workload) if stays else ()))
             return
         if any(not pod.ready for pod in pods):
             return  # kubernetes#67250: also for a pod of a revision that nobody wants any more
-        old = [pod for pod in pods if pod.images != workload.images]
-        if old:
-            pods.remove(max(old, key=lambda pod: pod.name))
+        old = [pod for pod in pods if pod.images != workload.images and _ordinal(pod) >= workload.partition]
+        if extra or old:
+            pods.remove(max(extra or old, key=_ordinal))
+            return
+        if all(pod.images == workload.images for pod in pods):
+            self.current[workload.uid] = workload.images
+
+    def _stable(self, workload: Workload) -> Images:
+        """Give what pods below the partition come back on: the revision that was rolled out as a whole last."""
+        return self.current.get(workload.uid, workload.images)
 
     def _live(self, workload: Workload, pod: Replica) -> None:
         life, age = self._life(workload, pod), loop.now() - pod.created
@@ -192,12 +250,11 @@ class Deployments:
     def _life(self, workload: Workload, pod: Replica) -> Life:
         return self.fate(workload.key, pod.images[0][1])
 
-    def _pod(self, workload: Workload, ordinal: int, *, ready: bool = False) -> Replica:
-        name = f"{workload.name}-{ordinal}"
-        self.exposed.setdefault(workload.image, set()).add(f"{workload.namespace}/{name}")
+    def _pod(self, workload: Workload, ordinal: int, *, ready: bool = False, images: Images = ()) -> Replica:
+        name, images = f"{workload.name}-{ordinal}", images or workload.images
+        self.exposed.setdefault(images[0][1], set()).add(f"{workload.namespace}/{name}")
         created = loop.now() - timedelta(days=1) if ready else loop.now()
-        revision = _revision(workload.images)
-        return Replica(name, self.server.uid("pod"), workload.images, revision, created, ready=ready, since=created)
+        return Replica(name, self.server.uid("pod"), images, _revision(images), created, ready=ready, since=created)
 
     def _counts(self, workload: Workload) -> dict[str, Any]:
         pods = self.pods[workload.uid]
@@ -209,6 +266,14 @@ class Deployments:
             "ready": sum(pod.ready for pod in pods),
             "revision": _revision(workload.images) if workload.kind == "StatefulSet" else "",
         }
+
+
+def _idle(workload: Workload) -> bool:
+    return workload.paused or workload.deleting or workload.kind == "CronJob"
+
+
+def _ordinal(pod: Replica) -> int:
+    return int(pod.name.rpartition("-")[2])
 
 
 def _revision(images: Images) -> str:

@@ -18,6 +18,7 @@ from patchwright.domain.model import (
     Wave,
     WorkloadTarget,
 )
+from patchwright.domain.workloads import beside
 from patchwright.domain.writeback.settings import GitTarget, Write
 from support.simulator.cluster import POLICY, Scenario
 from support.simulator.deployments import Deployed, Fate, Life
@@ -68,6 +69,14 @@ THROUGH_GIT = replace(IMAGES, write=Write(git=GitTarget("https://git.example/acm
 GIT = Scenario(nodes=2, policy=THROUGH_GIT, change=CHANGE, shops=FROM_GIT)
 GIT_FAILED_CANARY = replace(GIT, fate=unless({"pay/web-1": CRASHES}))
 GIT_SECOND_WAVE = replace(GIT, fate=unless({"pay/web-5": NOT_PULLED}))
+ONE_POD = replace(IMAGES, strategy=replace(STRATEGY, canary=replace(STRATEGY.canary, pods=Quantity(1))))
+SETS_BY_POD = replace(PLAIN, policy=ONE_POD, shops=STATEFUL)
+SETS_BY_POD_FAIL = replace(SETS_BY_POD, fate=unless({"pay/web-1": CRASHES}))
+AGENTS_BY_POD = replace(SETS_BY_POD, shops=tuple(replace(each, kind="DaemonSet") for each in STATEFUL))
+AGENTS_BY_POD_FAIL = replace(AGENTS_BY_POD, fate=unless({"pay/web-1": CRASHES}))
+DEPLOYMENTS_BY_POD = replace(PLAIN, policy=ONE_POD)
+CANARY_CRASHES = f"pay/{beside.name('web-1', 'workload-0003')}"
+DEPLOYMENTS_BY_POD_FAIL = replace(DEPLOYMENTS_BY_POD, fate=unless({CANARY_CRASHES: CRASHES}))
 VERIFIED = replace(IMAGES, target=replace(TARGET, verify=Verify("keys")))
 STORIES = {
     "images": PLAIN,
@@ -78,4 +87,10 @@ STORIES = {
     "a canary that crashes": FAILED_CANARY,
     "an image that is not pulled in the last wave": SECOND_WAVE,
     "a StatefulSet that is stuck": STUCK_SETS,
+    "one pod beside a Deployment first": DEPLOYMENTS_BY_POD,
+    "one pod beside a Deployment that crashes": DEPLOYMENTS_BY_POD_FAIL,
+    "one pod of a DaemonSet first": AGENTS_BY_POD,
+    "one pod of a DaemonSet that crashes": AGENTS_BY_POD_FAIL,
+    "one pod of a StatefulSet first": SETS_BY_POD,
+    "one pod of a StatefulSet that crashes": SETS_BY_POD_FAIL,
 }

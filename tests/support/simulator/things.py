@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -157,14 +158,23 @@ class Workload:
     updated: int = 0
     ready: int = 0
     revision: str = ""
+    strategy: str = ""
     paused: bool = False
     recreate: bool = False
     owner: str = ""
     gitops: str = ""
+    canary_of: str = ""
+    deleting: bool = False
 
     @property
     def key(self) -> str:
         return f"{self.namespace}/{self.name}"
+
+    @property
+    def partition(self) -> int:
+        """How many of a StatefulSet's pods stay as they are."""
+        body = json.loads(self.strategy or "{}")
+        return int((body.get("rollingUpdate") or {}).get("partition") or 0)
 
     @property
     def told(self) -> str:

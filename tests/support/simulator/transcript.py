@@ -87,7 +87,7 @@ class Transcript:
             self._line(f"{change.after.name} is {'Ready' if change.after.ready else 'NotReady'}")
 
     def _event(self, event: Event) -> None:
-        if event.about.startswith(("node", "Deployment", "StatefulSet", "CronJob")):
+        if event.about.startswith(("node", "Deployment", "StatefulSet", "DaemonSet", "CronJob")):
             kind = "Warning" if event.warning else "Normal"
             self._line(f"event on {event.about}: {kind} {event.reason}: {event.message}")
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from patchwright.domain.annotation import RecordError
-from patchwright.domain.workloads.record import ImageRecord, Mark, decode, encode
+from patchwright.domain.workloads.record import ImageRecord, Mark, Part, decode, encode
 from support.image_builders import OLD, TAGGED, WANTED, record
 
 IMAGES = (
@@ -23,7 +23,11 @@ FULL = replace(
 )
 
 
-@pytest.mark.parametrize("found", [FULL, record(Mark.APPLYING), record(Mark.DONE, wave=3)])
+PART = Part(2, was='{"type":"RollingUpdate"}', to='{"type":"OnDelete"}')
+PARTS = (record(Mark.SAMPLING, part=PART), record(Mark.SAMPLED, part=Part(1)), record(Mark.FAILED, part=PART))
+
+
+@pytest.mark.parametrize("found", [FULL, record(Mark.APPLYING), record(Mark.DONE, wave=3), *PARTS])
 def test_a_record_is_read_as_it_was_written(found: object) -> None:
     assert decode(encode(found)) == found  # type: ignore[arg-type]  # parametrized
 
@@ -52,6 +56,13 @@ def garbled(**changes: object) -> str:
         (garbled(images={}), "'images' is no list of images"),
         (garbled(images=["web"]), "'images' is no list of images"),
         (garbled(images=[{"part": "containers", "name": "web"}]), "the field 'was' is missing"),
+        (garbled(mark="Canary"), "the field 'part' is missing"),
+        (garbled(part=[]), "'part' does not say how many pods"),
+        (garbled(part={"pods": True}), "'part' does not say how many pods"),
+        (garbled(part={"pods": 0}), "'part' does not say how many pods"),
+        (garbled(part={"pods": 1, "was": "[]"}), "'part' holds an update strategy that is none"),
+        (garbled(part={"pods": 1, "to": "["}), "Expecting value"),
+        (garbled(part={"pods": 1, "to": "[" * 100_000}), "'part' holds an update strategy that is none"),
     ],
 )
 def test_what_cannot_be_read_is_told(text: str, said: str) -> None:

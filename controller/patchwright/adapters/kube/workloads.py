@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from patchwright import errors
-from patchwright.adapters.kube import workloads_pods, workloads_projection
+from patchwright.adapters.kube import canaries, workloads_pods, workloads_projection
 from patchwright.adapters.kube.client import JSON_PATCH, LIST_TIMEOUT, Answer, KubeApi, failure
 from patchwright.adapters.kube.evictions import classify
 from patchwright.adapters.kube.fleet import utc_now
 from patchwright.adapters.kube.standalone import KubeStandalones
 from patchwright.adapters.kube.workloads_cache import WorkloadCache
 from patchwright.adapters.kube.workloads_pods import Architecture, AwaySince
-from patchwright.adapters.kube.workloads_projection import WorkloadFacts
-from patchwright.domain.actions import ImageEdit, PodRef, WorkloadRef
+from patchwright.adapters.kube.workloads_projection import COLLECTIONS, WorkloadFacts
+from patchwright.domain.actions import ImageEdit, PodRef, StrategyEdit, WorkloadRef
 from patchwright.domain.model import PatchPolicy
 from patchwright.domain.nodes.view import Eviction
 from patchwright.domain.targets import STATE_ANNOTATION
+from patchwright.domain.workloads.beside import LABEL
 from patchwright.domain.workloads.record import Record, encode
 from patchwright.domain.workloads.standalone import Survey
-from patchwright.domain.workloads.view import WorkloadPods, WorkloadView
+from patchwright.domain.workloads.view import Canary, WorkloadPods, WorkloadView
 
 _ANNOTATIONS: Final = "/metadata/annotations"
+CONFLICT: Final = 409
+GONE: Final = 404
+_UPDATES: Final = "/spec/updateStrategy"
 _STATE: Final = f"{_ANNOTATIONS}/{STATE_ANNOTATION.replace('~', '~0').replace('/', '~1')}"
 
 Operation = dict[str, Any]
@@ -92,7 +98,7 @@ class KubeWorkloads:
             "GET",
             f"/api/v1/namespaces/{workload.namespace}/pods",
             what=f"the pods of {workload}",
-            query={"labelSelector": known.selector},
+            query={"labelSelector": _own_pods(known)},
             limit=LIST_TIMEOUT,
         )
         mine = (
@@ -104,9 +110,17 @@ class KubeWorkloads:
 
     # --- writes ---------------------------------------------------------------------------------------------------
 
-    async def set_images(self, workload: WorkloadRef, record: Record, edits: Sequence[ImageEdit]) -> None:
-        """Change images and write the record in one patch, each image compared with what it was."""
+    async def set_images(
+        self,
+        workload: WorkloadRef,
+        record: Record,
+        edits: Sequence[ImageEdit],
+        *,
+        strategy: StrategyEdit | None = None,
+    ) -> None:
+        """Change images and the strategy and write the record in one patch, each compared with what it was."""
         operations = [operation for edit in edits for operation in _swap(edit)]
+        operations += _change(strategy) if strategy else []
         await self._patch(workload, operations + self._annotate(workload, record))
 
     async def mark(self, workload: WorkloadRef, record: Record | None) -> None:
@@ -155,6 +169,57 @@ class KubeWorkloads:
         if classify(answer) not in (Eviction.ACCEPTED, Eviction.GONE, Eviction.REPLACED):
             raise failure(answer, f"pod {pod.namespace}/{pod.name}")
 
+    # --- canaries -------------------------------------------------------------------------------------------------
+
+    def canaries(self) -> tuple[Canary, ...]:
+        """Give every canary Deployment, whosever rollout has made it."""
+        return self._cache.canaries()
+
+    async def create_canary(self, workload: WorkloadRef, record: Record, edits: Sequence[ImageEdit]) -> None:
+        """Create a canary from the Deployment as it is now, if that is as it was seen.
+
+        No precondition of a creation names another object, so that one is read first: an operator that was deposed must
+        not make a canary of a rollout that another has put back (L10).
+        """
+        part = record.part
+        assert part is not None
+        what = f"canary Deployment {workload.namespace}/{part.beside}"
+        stable = await self._api.call("GET", _path(workload), what=str(workload))
+        metadata = stable["metadata"]
+        if (metadata["uid"], metadata["resourceVersion"]) != (workload.uid, workload.resource_version):
+            raise errors.Conflict(f"{workload} was changed by somebody else")
+        body = canaries.body(stable, record, part, edits)
+        where = f"{COLLECTIONS['Deployment'].removesuffix('/deployments')}/namespaces/{workload.namespace}/deployments"
+        answer = await self._api.send("POST", where, body=body)
+        if answer.ok:
+            self._cache.apply("Deployment", answer.body)
+        elif answer.code == CONFLICT:
+            self._cache.apply("Deployment", await self._api.call("GET", f"{where}/{part.beside}", what=what))
+        else:
+            raise failure(answer, what)
+
+    async def delete_canary(self, workload: WorkloadRef, name: str) -> None:
+        """Delete a canary, in the foreground, so that it is there as long as its pods are."""
+        where, what = _path(replace(workload, name=name)), f"canary Deployment {workload.namespace}/{name}"
+        found = await self._api.send("GET", where)
+        known = self._cache.get("Deployment", workload.namespace, name)
+        if found.code == GONE:
+            if known is not None:
+                self._cache.forget(known.key, known.uid)
+            return
+        if not found.ok:
+            raise failure(found, what)
+        self._cache.apply("Deployment", found.body)
+        metadata = found.body["metadata"]
+        if canaries.of(found.body) != (workload.name, workload.uid) or "deletionTimestamp" in metadata:
+            return
+        options = {"preconditions": {"uid": metadata["uid"]}, "propagationPolicy": "Foreground"}
+        answer = await self._api.send("DELETE", where, body={"apiVersion": "v1", "kind": "DeleteOptions", **options})
+        if not answer.ok and answer.code not in (GONE, CONFLICT):
+            raise failure(answer, what)
+        if answer.ok and answer.body.get("kind") == "Deployment":
+            self._cache.apply("Deployment", answer.body)
+
     def _known(self, workload: WorkloadRef) -> WorkloadFacts | None:
         return self._cache.get(workload.kind, workload.namespace, workload.name)
 
@@ -163,10 +228,23 @@ def _path(workload: WorkloadRef) -> str:
     return workloads_projection.path(workload.kind, workload.namespace, workload.name)
 
 
+def _own_pods(known: WorkloadFacts) -> str:
+    """Leave out the pods of its canary, which have all labels of a Deployment's own and one more."""
+    return known.selector if known.kind != "Deployment" or known.canary_of[1] else f"{known.selector},!{LABEL}"
+
+
 def _swap(edit: ImageEdit) -> list[Operation]:
     """Compare and swap: the container at this place must have this name, and its image must be what it was."""
     return [
         {"op": "test", "path": f"{edit.entry}/name", "value": edit.name},
         {"op": "test", "path": edit.place, "value": edit.was},
         {"op": "replace", "path": edit.place, "value": edit.to},
+    ]
+
+
+def _change(edit: StrategyEdit) -> list[Operation]:
+    """Compare and swap the update strategy as a whole, so that whatever somebody changed in it makes it fail."""
+    return [
+        {"op": "test", "path": _UPDATES, "value": json.loads(edit.was)},
+        {"op": "replace", "path": _UPDATES, "value": json.loads(edit.to)},
     ]

@@ -14,8 +14,9 @@ from patchwright.adapters.kube.workloads_projection import WorkloadFacts
 from patchwright.domain import selection
 from patchwright.domain.actions import WorkloadRef
 from patchwright.domain.model import WORKLOAD_KINDS, PatchPolicy, WorkloadTarget
-from patchwright.domain.workloads import images
-from patchwright.domain.workloads.view import ImageField, WorkloadView
+from patchwright.domain.nodes.labels import ROLLOUT
+from patchwright.domain.workloads import beside, images
+from patchwright.domain.workloads.view import Canary, ImageField, WorkloadView
 
 # Views hold little that the facts do not, but 1,000 of them for each policy add up.
 _VIEWS_KEPT = 8
@@ -37,7 +38,15 @@ class _Seen:
     facts: WorkloadFacts
     away: int
     partner: WorkloadFacts | None
+    beside: WorkloadFacts | None
     view: WorkloadView
+
+    def of(
+        self, facts: WorkloadFacts, away: int, *, partner: WorkloadFacts | None, beside: WorkloadFacts | None
+    ) -> bool:
+        """Tell whether it was made of these very facts; to compare them field by field would cost more than to make."""
+        same = self.facts is facts and self.partner is partner and self.beside is beside
+        return same and self.away == away
 
 
 Listener = Callable[[str], None]
@@ -56,6 +65,7 @@ class WorkloadCache:
         self._away = away
         self._workloads: Store[WorkloadFacts] = Store()
         self._namespaces: Store[Namespace] = Store()
+        self._canaries: dict[str, WorkloadFacts] = {}
         self._marked: dict[str, set[str]] = {}
         # The Rollouts that take their pods from another workload, by that one's key.
         self._takers: dict[str, str] = {}
@@ -142,7 +152,8 @@ class WorkloadCache:
 
     def marked(self, rollout_uid: str, policy: PatchPolicy) -> tuple[WorkloadView, ...]:
         """Give the workloads that carry a rollout's record, in order of names, selected or not."""
-        keys = sorted(self._marked.get(rollout_uid, ()))
+        owners = {f"{each.kind}/{each.namespace}/{each.canary_of[0]}" for each in self._canaries_of(rollout_uid)}
+        keys = sorted(self._marked.get(rollout_uid, set()) | owners)
         found = (self._workloads.get(key) for key in keys)
         return self._through(policy, (facts for facts in found if facts is not None))
 
@@ -166,6 +177,13 @@ class WorkloadCache:
         """Give the UIDs of the rollouts whose records are on workloads."""
         return sorted(self._marked)
 
+    def canaries(self) -> tuple[Canary, ...]:
+        """Give every canary Deployment, with the workload that owns it as it was named there."""
+        return tuple(
+            Canary(WorkloadRef(each.kind, each.namespace, *each.canary_of, ""), each.name, each.labels.get(ROLLOUT, ""))
+            for each in self._canaries.values()
+        )
+
     def spaces(self, policy: PatchPolicy, target: WorkloadTarget) -> frozenset[str]:
         """Give the namespaces that a policy reaches: its own, or the operator's policies those that they select."""
         if target.namespaces is None or policy.key.namespace != self.operator_namespace:
@@ -185,15 +203,19 @@ class WorkloadCache:
         return tuple(self._view(facts, policy, views, away=away) for facts in found)
 
     def _view(self, facts: WorkloadFacts, policy: PatchPolicy, views: dict[str, _Seen], *, away: int) -> WorkloadView:
-        seen, partner = views.get(facts.key), self._partner(facts)
-        if seen is None or seen.facts is not facts or seen.away != away or seen.partner is not partner:
-            template = facts.argo.template or (f"{partner.kind} {partner.name}" if partner is not None else "")
-            made = projection.view(
-                facts, policy, operator_namespace=self.operator_namespace, away=away, template=template
-            )
-            made = replace(made, images=self._places(facts))
-            seen = views[facts.key] = _Seen(facts, away, partner, made)
+        seen, partner, other = views.get(facts.key), self._partner(facts), self._beside(facts)
+        if seen is None or not seen.of(facts, away, partner=partner, beside=other):
+            made = self._made(facts, policy, away=away, partner=partner)
+            second = self._made(other, policy, away=away, partner=None) if other is not None else None
+            seen = views[facts.key] = _Seen(facts, away, partner, other, replace(made, beside=second))
         return seen.view
+
+    def _made(
+        self, facts: WorkloadFacts, policy: PatchPolicy, *, away: int, partner: WorkloadFacts | None
+    ) -> WorkloadView:
+        template = facts.argo.template or (f"{partner.kind} {partner.name}" if partner is not None else "")
+        made = projection.view(facts, policy, operator_namespace=self.operator_namespace, away=away, template=template)
+        return replace(made, images=self._places(facts))
 
     def _partner(self, facts: WorkloadFacts) -> WorkloadFacts | None:
         """Give the workload that a Rollout takes its pods from, and the other way round."""
@@ -205,11 +227,17 @@ class WorkloadCache:
         found = self._workloads.get(facts.refers_to) if facts.refers_to else None
         return found.images if found is not None else facts.images
 
+    def _canaries_of(self, rollout_uid: str) -> list[WorkloadFacts]:
+        return [each for each in self._canaries.values() if each.labels.get(ROLLOUT) == rollout_uid]
+
+    def _beside(self, facts: WorkloadFacts) -> WorkloadFacts | None:
+        """Give what there is under the name that a Deployment's canary has."""
+        if facts.kind != "Deployment" or facts.canary_of[1]:
+            return None
+        return self.get(facts.kind, facts.namespace, _canary_name(facts.name, facts.uid))
+
     def _remark(self, key: str, before: WorkloadFacts | None, after: WorkloadFacts | None) -> None:
-        if before is not None and before.refers_to:
-            self._takers.pop(before.refers_to, None)
-        if after is not None and after.refers_to:
-            self._takers[after.refers_to] = key
+        self._relate(key, before, after)
         old = before.record.rollout_uid if before and before.record else ""
         new = after.record.rollout_uid if after and after.record else ""
         if old and old != new:
@@ -224,6 +252,19 @@ class WorkloadCache:
         for uid in {old, new}:
             self._tell(uid)
 
+    def _relate(self, key: str, before: WorkloadFacts | None, after: WorkloadFacts | None) -> None:
+        """Note which workload stands in for another: a Rollout for its template, a canary for its owner."""
+        if before is not None and before.refers_to:
+            self._takers.pop(before.refers_to, None)
+        if after is not None and after.refers_to:
+            self._takers[after.refers_to] = key
+        for facts in (before, after):
+            if facts is not None and facts.canary_of[1]:
+                self._canaries[key] = facts
+                self._tell(facts.labels.get(ROLLOUT, ""))
+        if after is None:
+            self._canaries.pop(key, None)
+
     def _tell(self, rollout_uid: str) -> None:
         for listener in self._listeners:
             listener(rollout_uid)
@@ -234,9 +275,14 @@ def _key(kind: str, metadata: Mapping[str, Any]) -> str:
 
 
 def _wanted(facts: WorkloadFacts, target: WorkloadTarget, places: tuple[ImageField, ...]) -> bool:
-    if facts.kind not in target.kinds or not selection.matches(target.selector, facts.labels):
+    if facts.kind not in target.kinds or beside.LABEL in facts.labels:
+        return False
+    if not selection.matches(target.selector, facts.labels):
         return False
     return any(covers(target.images, field.image) for field in places)
+
+
+_canary_name = lru_cache(maxsize=8192)(beside.name)
 
 
 @lru_cache(maxsize=8192)

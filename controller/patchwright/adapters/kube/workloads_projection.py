@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from sys import intern
 from typing import Any, Final
 
-from patchwright.adapters.kube import argo, owners
+from patchwright.adapters.kube import argo, canaries, owners
 from patchwright.adapters.kube.projection import instant
 from patchwright.domain.annotation import RecordError
 from patchwright.domain.model import PatchPolicy
@@ -47,7 +48,8 @@ class WorkloadFacts:
     """What one workload says of itself, whoever asks.
 
     Two that differ in ``resource_version`` only are equal. ``annotated`` says whether it has annotations at all, which
-    a JSON patch has to know; ``selector`` is its pods', as a query of the API.
+    a JSON patch has to know; ``selector`` is its pods', as a query of the API. ``canary_of`` is the name and the UID of
+    the Deployment that it is a canary of, empty texts for what is none.
     """
 
     kind: str
@@ -64,6 +66,7 @@ class WorkloadFacts:
     annotated: bool
     revision: str
     partition: int
+    strategy: str
     paused: bool
     recreate: bool
     on_delete: bool
@@ -77,6 +80,7 @@ class WorkloadFacts:
     deleting: bool
     record: Record | None
     record_fault: str
+    canary_of: tuple[str, str]
 
     @property
     def key(self) -> str:
@@ -121,6 +125,7 @@ def project(kind: str, raw: Mapping[str, Any]) -> WorkloadFacts:
         annotated=bool(annotations),
         revision=status.get("updateRevision") or status.get("currentPodHash") or "",
         partition=int((update.get("rollingUpdate") or {}).get("partition") or 0),
+        strategy=intern(json.dumps(update, separators=(",", ":"), sort_keys=True)) if update else "",
         paused=progress.paused if kind == ARGO else bool(spec.get("paused")),
         recreate=(spec.get("strategy") or {}).get("type") == "Recreate",
         on_delete=update.get("type") == "OnDelete",
@@ -134,6 +139,7 @@ def project(kind: str, raw: Mapping[str, Any]) -> WorkloadFacts:
         deleting="deletionTimestamp" in metadata,
         record=record,
         record_fault=fault,
+        canary_of=canaries.of(raw),
     )
 
 
@@ -234,6 +240,7 @@ def view(
         observed_generation=facts.observed_generation,
         revision=facts.revision,
         partition=facts.partition,
+        strategy=facts.strategy,
         away=away if facts.kind == "DaemonSet" else 0,
         paused=facts.paused,
         recreate=facts.recreate,
@@ -252,4 +259,5 @@ def view(
         deleting=facts.deleting,
         record=facts.record,
         record_fault=facts.record_fault,
+        canary_of=facts.canary_of[1],
     )

@@ -75,6 +75,12 @@ def running(view: WorkloadView, field: ImageField) -> str:
     return run.pop() if len(run) == 1 else ""
 
 
+def edits(view: WorkloadView, record: Record) -> tuple[ImageEdit, ...]:
+    """Give the way forward of each image that a record names, where it stands now."""
+    there = {field.key: field for field in view.images}
+    return tuple(there[image.key].edit(view.kind, image.to) for image in record.images if image.key in there)
+
+
 def restore(view: WorkloadView, record: Record, brief: Brief, *, reason: str) -> RestoreImages:
     """Put back what the record says, where it stands now, and write that this is under way."""
     record = _to_the_letter(view, record)

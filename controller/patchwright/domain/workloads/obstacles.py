@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from patchwright.domain.model import WorkloadTarget
 from patchwright.domain.targets import Brief
-from patchwright.domain.workloads import health, images, marks, reversible, writing
+from patchwright.domain.workloads import health, images, marks, parts, reversible, writing
 from patchwright.domain.workloads.view import ARGO, WorkloadView
 
 # What was seen of its pods this long ago says nothing any more about which digests they run.
@@ -100,6 +100,8 @@ def _condition(view: WorkloadView, brief: Brief) -> Obstacle | None:
     if not view.runs and brief.watched_from == 0:
         text = "it runs no pods, so that it proves nothing as a canary; its turn comes after the canary"
         return Obstacle("NoEvidence", text)
+    if brief.watched_from == 0 and (found := parts.obstacle(view, brief)):
+        return Obstacle(*found)
     return _irreversible(view, brief)
 
 

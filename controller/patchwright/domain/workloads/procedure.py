@@ -2,19 +2,20 @@
 
 Forward: Applying (the images are changed, the pods follow), Done. Back: RollingBack, RolledBack. The images and the
 record that says what they were are one patch, so a crash between any two requests leaves a workload that says itself
-what has happened to it. Replicas, strategies and pauses are read and never written.
+what has happened to it. Replicas and pauses are read and never written; strategies are for a canary of some pods only.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import assert_never
 
 from patchwright.domain.actions import Action, CheckImages, ListWorkloadPods, ReleaseWorkload
 from patchwright.domain.model import WorkloadTarget
 from patchwright.domain.targets import Brief, Stage, Standing
-from patchwright.domain.workloads import images, marks, obstacles, reversible, rolling, writing
+from patchwright.domain.workloads import beside, images, marks, obstacles, parts, reversible, rolling, writing
 from patchwright.domain.workloads.record import Mark, Record
 from patchwright.domain.workloads.view import WorkloadView
 
@@ -33,14 +34,17 @@ class WorkloadKind:
         """Say where a workload stands and what goes on with it."""
         record = target.record
         if record is None or record.rollout_uid != brief.rollout.uid:
-            return _untouched(target, brief)
+            return beside.stray(target, brief) or _untouched(target, brief)
         return _touched(target, record, brief)
 
     def begin(self, target: WorkloadView, brief: Brief, *, wave: int) -> Sequence[Action]:
         """Change the images and write what they were, in one patch; look first at what runs, and that it can come back.
 
-        The write names the version that was looked at, so whatever came in between makes it fail.
+        The write names the version that was looked at, so whatever came in between makes it fail. Of one that is a
+        canary in some of its pods, the rest is what begins.
         """
+        if target.record is not None and target.record.part is not None:
+            return parts.rest(target, target.record, brief)
         changes = images.outdated(brief.rollout.images, target.images)
         unknown = target.runs and not all(images.digest(field.image) for field, _ in changes)
         if unknown and not rolling.fresh(target, brief):
@@ -50,6 +54,10 @@ class WorkloadKind:
         record = marks.begun(target, brief, changes, wave=wave)
         if writing.into_git(target, brief.policy):
             return (writing.claim(target, brief, record),)
+        if wave == 0 and (pods := parts.count(target, brief)):
+            return parts.begin(target, record, changes, pods=pods)
+        if wave == 0 and brief.policy.strategy.canary.pods is not None:
+            record = replace(record, message=parts.WHOLE)
         return (marks.apply(target, record, changes),)
 
     def put_back(self, target: WorkloadView, brief: Brief, *, why: str) -> Sequence[Action]:
@@ -59,13 +67,19 @@ class WorkloadKind:
             return ()
         if record.step and brief.policy.rollback.enabled:
             return (writing.put_back(target, record, brief, why=why),)
+        if back := parts.put_back(target, record, brief, why=why):
+            return (back,)
+        return (*beside.dismissal(target, record), self._put_back(target, record, brief, why=why))
+
+    def _put_back(self, target: WorkloadView, record: Record, brief: Brief, *, why: str) -> Action:
         if conflict := rolling.taken_by_others(target, record):
             text = f"to be put back, but {conflict}; check it, then remove its annotation patchwright.dev/state"
-            return (marks.quarantine(target, record, brief, reason="RollbackConflict", message=text),)
+            return parts.given_up(target, record, brief, reason="RollbackConflict", message=text)
         if not brief.policy.rollback.enabled:
             text = "rollback is disabled by the policy"
-            return (marks.quarantine(target, record, brief, reason="RollbackDisabled", message=text),)
-        return (marks.restore(target, record, brief, reason=why),)
+            return parts.stopped(target, record, brief, reason="RollbackDisabled", message=text)
+        back = marks.restore(target, record, brief, reason=why)
+        return replace(back, record=replace(back.record, part=None), strategy=parts.returned(target, record))
 
     def release(self, target: WorkloadView, brief: Brief, *, forget: bool) -> Sequence[Action]:
         """Remove our annotation; quarantined workloads keep theirs unless ``forget``."""
@@ -128,6 +142,10 @@ def _touched(view: WorkloadView, record: Record, brief: Brief) -> Standing:
     if _came_back(record, brief):
         return marks.standing(Stage.DONE, record)
     match record.mark:
+        case Mark.SAMPLING:
+            return parts.sampling(view, record, brief)
+        case Mark.SAMPLED:
+            return parts.sampled(view, record, brief)
         case Mark.APPLYING:
             return rolling.forward(view, record, brief)
         case Mark.DONE:

@@ -6,6 +6,7 @@ the same patch as the images, so that there is no moment at which one is there w
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -20,12 +21,17 @@ LIMIT = 128 * 1024
 class Mark(StrEnum):
     """The durable stages of a workload."""
 
+    SAMPLING = "Canary"
+    SAMPLED = "CanaryDone"
     APPLYING = "Applying"
     DONE = "Done"
     FAILED = "Failed"
     REVERTING = "RollingBack"
     RESTORED = "RolledBack"
     QUARANTINED = "Quarantined"
+
+
+_PARTIAL = frozenset({Mark.SAMPLING.value, Mark.SAMPLED.value})
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,22 @@ class ImageRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """A canary within the workload: how many of its pods run the new images.
+
+    ``was`` is its update strategy as it was, and ``to`` what keeps the other pods as they are, both JSON objects.
+    ``beside`` names the Deployment beside it that has the canary's pods, where a strategy cannot tell them apart;
+    ``rest`` says that its own images are ours too by now, and that one is only to be deleted still.
+    """
+
+    pods: int
+    was: str = ""
+    to: str = ""
+    beside: str = ""
+    rest: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Record:
     """Everything about a workload that must survive us.
 
@@ -54,6 +76,7 @@ class Record:
     ``taken`` says that somebody else changed its images, so that what follows says nothing about ours.
     ``step`` names the commit by which a workload is changed that is made from Git, empty for one that is changed in the
     cluster; ``commit`` is that commit and ``undo`` the one that takes it back, each empty until it is in Git.
+    ``part`` is there while only a part of its pods is to follow, and with it what else we have changed for that.
     """
 
     rollout: str
@@ -73,6 +96,7 @@ class Record:
     step: str = ""
     commit: str = ""
     undo: str = ""
+    part: Part | None = None
 
 
 def encode(record: Record) -> str:
@@ -88,6 +112,7 @@ def encode(record: Record) -> str:
         "images": [_image_to_wire(image) for image in record.images],
         **{name: text for name in _TEXTS if (text := getattr(record, name))},
         **{name: True for name in _FLAGS if getattr(record, name)},
+        **({"part": _part_to_wire(record.part)} if record.part else {}),
     }
     return annotation.write(body)
 
@@ -101,6 +126,14 @@ def _image_to_wire(image: ImageRecord) -> dict[str, str]:
     return {**body, "digest": image.digest} if image.digest else body
 
 
+def _part_to_wire(part: Part) -> dict[str, Any]:
+    texts = {name: text for name in (*_STRATEGIES, "beside") if (text := getattr(part, name))}
+    return {"pods": part.pods, **texts, **({"rest": True} if part.rest else {})}
+
+
+_STRATEGIES = ("was", "to")
+
+
 def decode(text: str) -> Record:
     """Read the annotation's value.
 
@@ -111,6 +144,8 @@ def decode(text: str) -> Record:
 
 
 def _record(body: annotation.Body) -> Record:
+    if body.get("mark") in _PARTIAL and "part" not in body:
+        raise ValueError("the field 'part' is missing")
     return Record(
         rollout=annotation.text(body, "rollout"),
         rollout_uid=annotation.text(body, "rolloutUid"),
@@ -129,7 +164,26 @@ def _record(body: annotation.Body) -> Record:
         step=str(body.get("step", "")),
         commit=str(body.get("commit", "")),
         undo=str(body.get("undo", "")),
+        part=_part(body["part"]) if "part" in body else None,
     )
+
+
+def _part(found: Any) -> Part:
+    if not isinstance(found, dict) or type(found.get("pods")) is not int or found["pods"] < 1:
+        raise ValueError("the field 'part' does not say how many pods are the canary")
+    was, to = (_strategy(found.get(name, "")) for name in _STRATEGIES)
+    return Part(found["pods"], was, to, beside=str(found.get("beside", "")), rest=found.get("rest") is True)
+
+
+def _strategy(found: Any) -> str:
+    """Read an update strategy; it is written into the workload, so it must be one as far as that can be told."""
+    try:
+        fits = not found or isinstance(json.loads(str(found)), dict)
+    except RecursionError:
+        fits = False
+    if not fits:
+        raise ValueError("the field 'part' holds an update strategy that is none")
+    return str(found)
 
 
 def _images(body: annotation.Body) -> tuple[ImageRecord, ...]:

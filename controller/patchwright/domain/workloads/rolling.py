@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from patchwright.domain.actions import Action, DeleteBadPod, ListWorkloadPods, MarkWorkload
 from patchwright.domain.targets import Brief, Stage, Standing
-from patchwright.domain.workloads import health, images, marks, writing
+from patchwright.domain.workloads import beside, health, images, marks, writing
 from patchwright.domain.workloads.record import ImageRecord, Mark, Record
 from patchwright.domain.workloads.view import WorkloadPods, WorkloadView
 
@@ -37,23 +37,31 @@ def forward(view: WorkloadView, record: Record, brief: Brief) -> Standing:
         return marks.fail(view, record, brief, reason=reason, message=message)
 
     if changed := taken_by_others(view, record):
-        text = f"{changed} while it was being patched; check it, then remove its annotation patchwright.dev/state"
-        lost = marks.quarantine(view, record, brief, reason="ImageChanged", message=text, taken=True)
-        return _over(Stage.WORKING, record, lost)
+        return over(Stage.WORKING, record, _taken(view, record, brief, changed))
     if held := _held(view, record, brief, late=fails):
         return held
     if view.observed_generation < view.generation:
-        return _waits(Stage.WORKING, view, record, brief, missing=health.unsettled(view), late=fails)
-    pods = _seen(view, record)
+        return waits(Stage.WORKING, view, record, brief, missing=health.unsettled(view), late=fails)
+    pods = seen(view, record)
     if view.runs and pods is None:
-        return _looks(Stage.WORKING, view, record, brief)
+        return looks(Stage.WORKING, view, record, brief)
     if pods is not None and (found := health.trouble(record, pods, now=brief.now)):
-        return _over(Stage.WORKING, record, fails(*found))
+        return over(Stage.WORKING, record, fails(*found))
     if missing := health.missing(view, pods) if pods is not None else "":
         if view.stuck:
-            return _over(Stage.WORKING, record, fails(*health.given_up(view, missing)))
-        return _waits(Stage.WORKING, view, record, brief, missing=missing, late=fails)
-    return _over(Stage.WORKING, record, marks.mark(view, record, brief, Mark.DONE, message=_success(view, record)))
+            return over(Stage.WORKING, record, fails(*health.given_up(view, missing)))
+        return waits(Stage.WORKING, view, record, brief, missing=missing, late=fails)
+    last = marks.mark(view, record, brief, Mark.DONE, message=_success(view, record))
+    return beside.leaves(view, record, brief, stage=Stage.WORKING, last=last)
+
+
+def _taken(view: WorkloadView, record: Record, brief: Brief, changed: str) -> MarkWorkload:
+    """Leave a workload to whoever has changed its image; one with a canary beside it has that to be put back first."""
+    text = f"{changed} while it was being patched"
+    if record.part is not None:
+        return marks.fail(view, replace(record, taken=True), brief, reason="ImageChanged", message=text)
+    text += "; check it, then remove its annotation patchwright.dev/state"
+    return marks.quarantine(view, record, brief, reason="ImageChanged", message=text, taken=True)
 
 
 def back(view: WorkloadView, record: Record, brief: Brief) -> Standing:
@@ -65,29 +73,32 @@ def back(view: WorkloadView, record: Record, brief: Brief) -> Standing:
         text = f"its rollback failed: {message}"
         return marks.quarantine(view, record, brief, reason=f"Rollback{reason}", message=text)
 
+    # Why it failed stays; what a healthy workload said about the new images is true no longer.
+    message = record.message if record.failed else ""
+    last = marks.mark(view, record, brief, Mark.RESTORED, message=message)
+    if record.part is not None:
+        return beside.leaves(view, record, brief, stage=Stage.RESTORING, last=last)
     if changed := _differs(view, record, _old):
         text = f"{changed} while it was being put back; check it, then remove its annotation patchwright.dev/state"
-        return _over(
+        return over(
             Stage.RESTORING, record, marks.quarantine(view, record, brief, reason="RollbackConflict", message=text)
         )
     if view.observed_generation < view.generation:
-        return _waits(Stage.RESTORING, view, record, brief, missing=health.unsettled(view), late=fails)
+        return waits(Stage.RESTORING, view, record, brief, missing=health.unsettled(view), late=fails)
     if view.paused:
         text = f"has its old images, and its pods follow once {_resumed(view)}"
-        return _waits(Stage.RESTORING, view, record, brief, missing=text, late=fails)
-    pods = _seen(view, record)
+        return waits(Stage.RESTORING, view, record, brief, missing=text, late=fails)
+    pods = seen(view, record)
     if view.runs and pods is None:
-        return _looks(Stage.RESTORING, view, record, brief)
+        return looks(Stage.RESTORING, view, record, brief)
     late = marks.expired(record, brief)
     if pods is not None and not late and (broken := health.in_the_way(view, record, pods)):
         text = f"deletes pod {broken.ref.namespace}/{broken.ref.name}, which is not Ready and in the way"
         move = DeleteBadPod(view.ref, broken.ref)
         return marks.standing(Stage.RESTORING, record, message=text, actions=(move, ListWorkloadPods(view.ref)))
     if missing := health.missing(view, pods) if pods is not None else "":
-        return _waits(Stage.RESTORING, view, record, brief, missing=missing, late=fails)
-    # Why it failed stays; what a healthy workload said about the new images is true no longer.
-    message = record.message if record.failed else ""
-    return _over(Stage.RESTORING, record, marks.mark(view, record, brief, Mark.RESTORED, message=message))
+        return waits(Stage.RESTORING, view, record, brief, missing=missing, late=fails)
+    return over(Stage.RESTORING, record, last)
 
 
 def done(view: WorkloadView, record: Record, brief: Brief) -> Standing:
@@ -103,7 +114,7 @@ def done(view: WorkloadView, record: Record, brief: Brief) -> Standing:
         failed = marks.fail(view, record, brief, reason=found[0], message=found[1])
         return marks.standing(Stage.FAILED, failed.record, actions=(failed,))
     # Its own status is watched, and says that it lacks a pod long before ten seconds are over.
-    due = _due(view, LOOK if health.unsettled(view) else LOOK_IN_SOAK, never=record.since)
+    due = next_look(view, LOOK if health.unsettled(view) else LOOK_IN_SOAK, never=record.since)
     look: tuple[Action, ...] = (ListWorkloadPods(view.ref),) if brief.now >= due else ()
     return replace(well, actions=look, wake=due)
 
@@ -111,6 +122,11 @@ def done(view: WorkloadView, record: Record, brief: Brief) -> Standing:
 def taken_by_others(view: WorkloadView, record: Record) -> str:
     """Say which image is not what we put there, where somebody else has changed it since."""
     return _differs(view, record, lambda image: image.to)
+
+
+def untaken(view: WorkloadView, record: Record) -> str:
+    """Say which image is not what it was, of a workload whose own images we have not changed yet."""
+    return _differs(view, record, lambda image: image.was)
 
 
 def _old(image: ImageRecord) -> str:
@@ -154,25 +170,26 @@ def _resumed(view: WorkloadView) -> str:
 def _looked_at(
     view: WorkloadView, record: Record, brief: Brief, *, held: Standing, late: Callable[[str, str], MarkWorkload]
 ) -> Standing:
-    pods = _seen(view, record)
+    pods = seen(view, record)
     if pods is not None and (found := health.trouble(record, pods, now=brief.now)):
-        return _over(Stage.WORKING, record, late(*found))
-    due = _due(view, LOOK_IN_SOAK, never=record.since)
+        return over(Stage.WORKING, record, late(*found))
+    due = next_look(view, LOOK_IN_SOAK, never=record.since)
     look: tuple[Action, ...] = (ListWorkloadPods(view.ref),) if brief.now >= due else ()
     return replace(held, actions=look, wake=due)
 
 
-def _seen(view: WorkloadView, record: Record) -> WorkloadPods | None:
+def seen(view: WorkloadView, record: Record) -> WorkloadPods | None:
     """Give what was seen of its pods since the present stage began."""
     return view.pods if view.pods is not None and view.pods.at >= record.since else None
 
 
-def _looks(stage: Stage, view: WorkloadView, record: Record, brief: Brief) -> Standing:
+def looks(stage: Stage, view: WorkloadView, record: Record, brief: Brief) -> Standing:
+    """Look at its pods before anything is said of them."""
     wake = marks.deadline(record, brief)
     return marks.standing(stage, record, message="looks at its pods", actions=(ListWorkloadPods(view.ref),), wake=wake)
 
 
-def _waits(
+def waits(
     stage: Stage,
     view: WorkloadView,
     record: Record,
@@ -183,30 +200,36 @@ def _waits(
 ) -> Standing:
     """Wait for what is missing, look at the pods now and then, and give up at the deadline."""
     if marks.expired(record, brief):
-        return _over(stage, record, late("DeadlineExceeded", f"it {missing} still after {marks.span(brief)}"))
-    due = _due(view, LOOK if brief.now - record.since < LATER else LOOK_LATER, never=brief.now)
+        return over(stage, record, late("DeadlineExceeded", f"it {missing} still after {marks.span(brief)}"))
+    due = next_look(view, LOOK if brief.now - record.since < LATER else LOOK_LATER, never=brief.now)
     look: tuple[Action, ...] = (ListWorkloadPods(view.ref),) if view.runs and brief.now >= due else ()
     wake = min(marks.deadline(record, brief), due) if view.runs else marks.deadline(record, brief)
     return marks.standing(stage, record, message=missing, actions=look, wake=wake)
 
 
-def _due(view: WorkloadView, pause: timedelta, *, never: datetime) -> datetime:
+def next_look(view: WorkloadView, pause: timedelta, *, never: datetime) -> datetime:
     """Give when its pods are to be looked at again; ``never`` is from when it counts while they never were."""
     if view.pods is None:
         return never + pause
     return view.pods.at + pause + timedelta(seconds=len(view.pods.pods) // PODS_A_SECOND)
 
 
-def _over(stage: Stage, record: Record, last: MarkWorkload) -> Standing:
+def over(stage: Stage, record: Record, last: MarkWorkload) -> Standing:
     """Give the standing of a workload whose stage ends by a write; until it is written, nothing has failed."""
     found = marks.standing(stage, record, message=last.record.message, actions=(last,))
     return replace(found, reason=last.record.reason)
 
 
+def tags(record: Record) -> str:
+    """Give the new images as people call them."""
+    return ", ".join(dict.fromkeys(image.to.partition("@")[0].rpartition("/")[2] for image in record.images))
+
+
 def _success(view: WorkloadView, record: Record) -> str:
-    wanted = ", ".join(dict.fromkeys(image.to.partition("@")[0].rpartition("/")[2] for image in record.images))
+    wanted = tags(record)
     if view.kind == "CronJob":
         return f"{wanted} is set, unproven until its next run"
     if not view.runs:
         return f"{wanted} is set, unproven: it runs no pods"
-    return f"{wanted} runs in {view.expected} pods"
+    said = f"; {record.message}" if record.message else ""
+    return f"{wanted} runs in {view.expected} pods{said}"

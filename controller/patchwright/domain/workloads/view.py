@@ -100,16 +100,27 @@ class Kept:
 
 
 @dataclass(frozen=True, slots=True)
+class Canary:
+    """A canary Deployment by its name, the workload that owns it, and the rollout that has made it."""
+
+    workload: WorkloadRef
+    name: str
+    rollout_uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class WorkloadView:
     """A workload of the selected set.
 
     ``replicas`` is how many pods are wanted (of a DaemonSet, how many nodes), ``present`` how many there are in all.
     ``away`` counts the cluster's nodes that are NotReady: a DaemonSet's pods on them say nothing (test-infra#31706).
-    ``stuck`` is what the Deployment controller says once its own progress deadline is over; ``unavailable`` what it
-    says while too few pods are available, and ``unavailable_since`` since when. ``owner`` names the object that
-    controls it, ``gitops`` who applies it from Git, and ``hands_off`` says that its annotation patchwright.dev/paused
-    is true. ``opted_out`` holds the mark by which people keep it out, ``record_fault`` why our annotation cannot be
-    read. ``kept`` is what registries said of images that may have to be put back.
+    ``strategy`` is its update strategy, as JSON. ``stuck`` is what the Deployment controller says once its own progress
+    deadline is over; ``unavailable`` what it says while too few pods are available, and ``unavailable_since`` since
+    when. ``owner`` names the object that controls it, ``gitops`` who applies it from Git, and ``hands_off`` says that
+    its annotation patchwright.dev/paused is true. ``opted_out`` holds the mark by which people keep it out,
+    ``record_fault`` why our annotation cannot be read. ``kept`` is what registries said of images that may have to be
+    put back. ``canary_of`` is the UID of the Deployment that this one is a canary of, ``beside`` what there is under
+    the name of such a canary of its own.
 
     Of an Argo Rollout, ``unfinished`` is what its own phase says while it is not Healthy, ``at_step`` what it has
     paused itself for, and ``stable`` whether its present template is the one that it calls stable. A Rollout may take
@@ -132,6 +143,7 @@ class WorkloadView:
     observed_generation: int = 1
     revision: str = ""
     partition: int = 0
+    strategy: str = ""
     away: int = 0
     paused: bool = False
     recreate: bool = False
@@ -150,6 +162,8 @@ class WorkloadView:
     deleting: bool = False
     record: Record | None = None
     record_fault: str = ""
+    canary_of: str = ""
+    beside: WorkloadView | None = None
     pods: WorkloadPods | None = None
     kept: Mapping[str, Kept] = field(default_factory=dict)
 

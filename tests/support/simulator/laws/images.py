@@ -6,20 +6,26 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime
 
+from patchwright.domain import budget
 from patchwright.domain.model import Key
+from patchwright.domain.nodes.labels import ROLLOUT
 from patchwright.domain.state import TERMINAL
 from patchwright.domain.workloads.record import Mark, Record
 from support.simulator.laws.base import Law
 from support.simulator.server import OPERATOR, Change
 from support.simulator.things import Policy, Rollout, Workload
 
-OUT = frozenset({Mark.APPLYING, Mark.FAILED, Mark.REVERTING, Mark.QUARANTINED})
+BEGINNINGS = frozenset({Mark.APPLYING, Mark.SAMPLING})
+PARTIAL = frozenset({Mark.SAMPLING, Mark.SAMPLED})
+OUT = frozenset({Mark.SAMPLING, Mark.APPLYING, Mark.FAILED, Mark.REVERTING, Mark.QUARANTINED})
 
 
 class ImageLaw(Law):
     """A law about workloads; ``begin`` looks at one that a rollout begins with, ``write`` at any write of ours."""
 
     def change(self, change: Change) -> Iterable[str]:
+        if change.kind is Workload and change.thing.canary_of:
+            return  # what is made of it is told by the law of pods
         if change.actor == OPERATOR and change.kind is Workload and change.after is not None:
             record = begun(change)
             if record is not None:
@@ -38,8 +44,8 @@ class ImageLaw(Law):
         return ()
 
     def workloads(self) -> list[Workload]:
-        """Give every workload."""
-        return list(self.cluster.server.all(Workload))
+        """Give every workload, but for canaries beside others."""
+        return [each for each in self.cluster.server.all(Workload) if not each.canary_of]
 
     def of(self, rollout_uid: str) -> list[tuple[Workload, Record]]:
         """Give the workloads with a record of a rollout."""
@@ -50,7 +56,7 @@ class ImageLaw(Law):
 def begun(change: Change) -> Record | None:
     """Give the record of a workload that a rollout begins with at this change."""
     before, after = change.before.record, change.after.record
-    if after is None or after.mark is not Mark.APPLYING:
+    if after is None or after.mark not in BEGINNINGS:
         return None
     known = before is not None and before.rollout_uid == after.rollout_uid
     return None if known else after
@@ -94,6 +100,25 @@ class CanaryFirst(ImageLaw):
 
     name = "L2 Canary first"
 
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]  # the cluster
+        self._sampled: set[tuple[str, str]] = set()
+
+    def write(self, change: Change) -> Iterable[str]:
+        """Look at the rest of a canary of which some pods were one."""
+        before, after = change.before.record, change.after.record
+        if before is None or after is None or before.part is None or after.mark is not Mark.APPLYING:
+            return
+        self._sampled.add((change.after.uid, after.rollout_uid))
+        soak = self.policy(after.rollout_uid).strategy.canary.soak - self.grace
+        who = f"the rest of {change.after.key} was started"
+        others = [mine for each, mine in self.of(after.rollout_uid) if mine.wave == 0 and each.uid != change.after.uid]
+        for mine in (before, *others):
+            if mine.mark is Mark.SAMPLING or mine.failed:
+                yield f"{who} while a canary was {mine.mark.value}"
+            elif mine.mark is Mark.SAMPLED and change.at - mine.since < soak:
+                yield f"{who} {change.at - mine.since} after the canary's pods were well"
+
     def begin(self, change: Change, record: Record) -> Iterable[str]:
         soak = self.policy(record.rollout_uid).strategy.canary.soak - self.grace
         canaries = [(each, mine) for each, mine in self.of(record.rollout_uid) if mine.wave == 0]
@@ -101,7 +126,7 @@ class CanaryFirst(ImageLaw):
             who = f"{change.after.key} of wave {record.wave} was started"
             if mine.mark is not Mark.DONE:
                 yield f"{who} while canary {each.key} was {mine.mark.value}"
-            elif change.at - mine.since < soak:
+            elif change.at - mine.since < soak and (each.uid, record.rollout_uid) not in self._sampled:
                 yield f"{who} {change.at - mine.since} after canary {each.key} was done"
 
 
@@ -151,7 +176,7 @@ class Restore(ImageLaw):
         before, after = change.before, change.after
         record = after.record
         if before.images != after.images:
-            if record is None or record.mark not in (Mark.APPLYING, Mark.REVERTING):
+            if record is None or record.mark not in (*BEGINNINGS, Mark.REVERTING):
                 yield f"{after.key} got {after.images} without a record of it"
             elif record.mark is Mark.REVERTING:
                 yield from self._exactly(after, record)
@@ -191,6 +216,60 @@ class Restore(ImageLaw):
             yield f"{each.key} runs {sorted(self.cluster.deployments.served(each))}, and {images[0][1]} ran before"
 
 
+class Sampled(ImageLaw):
+    """L2, of pods: no more of them than the canary's ever had the new images before its soak had passed."""
+
+    name = "L2 Canary first"
+
+    def begin(self, change: Change, record: Record) -> Iterable[str]:
+        wanted = self.policy(record.rollout_uid).strategy.canary.pods
+        if record.wave > 0 or wanted is None or record.part is not None:
+            return
+        if budget.resolve(wanted, change.after.replicas) < change.after.replicas:
+            yield f"{change.after.key} was started as a whole, not with {wanted} pods"
+
+    def any(self, change: Change) -> Iterable[str]:
+        each: Workload | None = change.after if change.kind is Workload else None
+        record = each.record if each else None
+        if each is None or record is None or record.part is None or self.cluster.people_acted:
+            return
+        names = self.cluster.deployments.exposed.get(record.images[0].to, set())
+        exposed = sorted(name for name in names if name.startswith(f"{each.key}-"))
+        if record.mark in PARTIAL and len(exposed) > record.part.pods:
+            yield f"{', '.join(exposed)} had the new images, and {record.part.pods} pods were to have them"
+
+
+class Strategies(ImageLaw):
+    """L4, of strategies: what is written there is in the record, and what was there comes back."""
+
+    name = "L4 Restore"
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)  # type: ignore[arg-type]  # the cluster
+        self._before: dict[str, str] = {}
+
+    def begin(self, change: Change, record: Record) -> Iterable[str]:
+        self._before.setdefault(change.after.uid, change.before.strategy)
+        return ()
+
+    def write(self, change: Change) -> Iterable[str]:
+        after, record = change.after, change.after.record
+        if change.before.strategy == after.strategy:
+            return
+        if record is None:
+            yield f"{after.key} got the strategy {after.strategy} without a record of it"
+        elif record.part is None and after.strategy != self._before.get(after.uid):
+            yield f"{after.key} got back the strategy {after.strategy}, not {self._before.get(after.uid)}"
+        elif record.part is not None and after.strategy != record.part.to:
+            yield f"{after.key} got the strategy {after.strategy}, and its record says {record.part.to}"
+
+    def end(self) -> Iterable[str]:
+        people = {name for rollout in self.cluster.server.all(Rollout) for name in self.named(rollout.state)}
+        for each in self.workloads():
+            if each.strategy != self._before.get(each.uid, each.strategy) and each.told not in people:
+                yield f"{each.key} is left with the strategy {each.strategy}"
+
+
 class NoOrphans(ImageLaw):
     """L6: what has ended leaves no record, but on what status leaves to a person."""
 
@@ -206,6 +285,8 @@ class NoOrphans(ImageLaw):
             )
 
     def end(self) -> Iterable[str]:
+        # The time after the end is long enough for all pods of a canary to end.
+        yield from (f"the canary {each.key} is left" for each in self.cluster.server.all(Workload) if each.canary_of)
         for rollout in self.cluster.server.all(Rollout):
             if rollout.state.phase in TERMINAL:
                 yield from self._left(rollout)
@@ -215,6 +296,9 @@ class NoOrphans(ImageLaw):
         for each, mine in self.of(rollout.uid):
             if each.told not in people and each.key not in people:
                 yield f"{each.key} keeps the record {mine.mark.value} of a rollout that has ended"
+        for canary in self.cluster.server.all(Workload):
+            if canary.labels.get(ROLLOUT) == rollout.uid and not canary.deleting:
+                yield f"the canary {canary.key} is left of a rollout that has ended"
 
 
 class Policies(ImageLaw):
@@ -281,6 +365,8 @@ LAWS: tuple[type[ImageLaw], ...] = (
     CanaryFirst,
     Halt,
     Restore,
+    Sampled,
+    Strategies,
     NoOrphans,
     Policies,
     Memory,
