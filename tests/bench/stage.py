@@ -143,9 +143,17 @@ class Sight:
         """Give when a fact was first seen; wait for it."""
         with self._changed:
             if not self._changed.wait_for(lambda: name in self.seen, timeout):
-                now = json.dumps([found.get("status") for found in self.api.items(self.path)])
-                raise RuntimeError(f"{name} was not seen within {timeout:.0f} s; there is: {now[:2000]}")
+                now = "; ".join(_summary(found) for found in self.api.items(self.path))
+                raise RuntimeError(f"{name} was not seen within {timeout:.0f} s; there is: {now[-4000:]}")
             return self.seen[name]
+
+
+def _summary(found: Manifest) -> str:
+    status = found.get("status") or {}
+    said = {key: status[key] for key in ("phase", "message", "skipped", "conditions") if key in status}
+    if "phase" in said:
+        said.pop("conditions", None)
+    return f"{found['metadata']['name']} {json.dumps(said or status)}"
 
 
 def phases(found: Manifest) -> list[str]:
