@@ -359,9 +359,11 @@ class Scene(Hands):
         return seen
 
     def events(self, reason: str, *, about: str = "") -> list[Raw]:
-        """Give the events with a reason about one object (or any of this scene)."""
-        found = [one for one in self.observer.all("Event") if one.get("reason") == reason]
-        return [one for one in found if (one.get("regarding", {}).get("name", "")) == about or not about]
+        """Give the events with a reason about one object (or any of this scene); names come again in other scenes."""
+        found = [(one, one.get("regarding", {})) for one in self.observer.all("Event") if one.get("reason") == reason]
+        mine = ("", "default", SYSTEM, *self._namespaces)
+        near = [(one, about_what) for one, about_what in found if about_what.get("namespace", "") in mine]
+        return [one for one, about_what in near if about_what.get("name", "") == about or not about]
 
     def metrics(self) -> str:
         """Give what the operator's /metrics says."""
