@@ -10,8 +10,8 @@ from typing import Protocol
 from patchwright.domain.images.content import Image, Listing
 from patchwright.domain.images.keyring import Keyring
 from patchwright.domain.images.knowledge import Knowledge
-from patchwright.domain.images.petitions import Answer
 from patchwright.domain.images.proposals import Proposal
+from patchwright.domain.images.pullrequests import Answer
 from patchwright.domain.images.reference import Reference
 from patchwright.domain.images.trust import Attached, Evidence, Material
 from patchwright.domain.images.urgency import Report
@@ -124,7 +124,7 @@ class Proposals(Protocol):
         """Delete a rollout that is history; one that is gone is fine. Raises ``ClusterError``."""
 
 
-class Petitions(Protocol):
+class ProposalPullRequests(Protocol):
     """The people who decide on what policies with ``trigger: PullRequest`` propose."""
 
     async def ask(self, policy: PatchPolicy, proposal: Proposal) -> Answer:
@@ -152,5 +152,5 @@ class ImageWorld:
     secrets: Secrets
     reports: Reports
     proposals: Proposals
-    petitions: Petitions
+    pull_requests: ProposalPullRequests
     meter: ScanMeter

@@ -14,7 +14,7 @@ from patchwright.domain.model import Key, Quantity
 from patchwright.domain.repository import PolicyRepository, VerifyRequest
 from patchwright.domain.sources import GitReference, VerifyMode
 from patchwright.domain.writeback.proposals import Provider
-from patchwright.domain.writeback.settings import PetitionSettings
+from patchwright.domain.writeback.settings import ProposalSettings
 from support.api_manifests import FULL, MINIMAL, Manifest, changed
 
 META = {
@@ -200,7 +200,7 @@ def test_a_full_repository_arrives_with_every_field() -> None:
         path="./clusters/prod", rego_path="policy", interval=timedelta(minutes=1), timeout=timedelta(seconds=60),
         secret_name="git", verify=VerifyRequest(VerifyMode.TAG_AND_HEAD, "signers"), ignore="/*\n!/clusters\n",
         prune=True, suspend=False, service_account="patcher",
-        pull_request=PetitionSettings(Provider.GITLAB, "https://git.example/api/v4", "gitlab", "proposed"),
+        pull_request=ProposalSettings(Provider.GITLAB, "https://git.example/api/v4", "gitlab", "proposed"),
         deleting=False, requested_at="now", confirm_prune="abc",
     )  # fmt: skip
 

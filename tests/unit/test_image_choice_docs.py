@@ -10,7 +10,7 @@ import yaml
 
 from patchwright.api import schema
 from patchwright.api.patchpolicy import WorkloadTarget
-from patchwright.domain.images import choice, petitions, proposals
+from patchwright.domain.images import choice, proposals, pullrequests
 from patchwright.domain.workloads import reversible
 from support.api_images import Spec
 from support.images import COPA, semver
@@ -36,7 +36,7 @@ def test_every_example_is_valid() -> None:
 
 def test_every_reason_is_told_with_its_verdict() -> None:
     sources = [
-        Path(str(each.__file__)).read_text(encoding="utf-8") for each in (choice, petitions, proposals, reversible)
+        Path(str(each.__file__)).read_text(encoding="utf-8") for each in (choice, pullrequests, proposals, reversible)
     ]
     written = set(re.findall(r'"([A-Z][a-z]+(?:[A-Z][a-z]+)*)"', "\n".join(sources))) - {"Update", "Wait", "Refused"}
     told = dict(re.findall(r"^\| (?:Update|UpToDate|Wait|Refused) \| `([A-Za-z]+)` \| (.+) \|$", PAGE, re.MULTILINE))

@@ -27,7 +27,7 @@ from patchwright.domain.repository import PolicyRepository as _Domain
 from patchwright.domain.repository import VerifyRequest
 from patchwright.domain.sources import GitReference, VerifyMode
 from patchwright.domain.writeback.proposals import Provider
-from patchwright.domain.writeback.settings import FOLDER, PetitionSettings
+from patchwright.domain.writeback.settings import FOLDER, ProposalSettings
 
 _DEFAULT = _Domain(Key("", ""), "", 0, url="")
 
@@ -114,9 +114,9 @@ class PullRequest(WireModel):
     folder: RepoPath | None = None
     """Where rollouts are put, below `path`; left out, `rollouts`."""
 
-    def domain(self) -> PetitionSettings:
+    def domain(self) -> ProposalSettings:
         """Convert to the domain."""
-        return PetitionSettings(
+        return ProposalSettings(
             Provider(self.provider),
             api=self.address or "",
             secret=self.secret_ref.name if self.secret_ref else "",

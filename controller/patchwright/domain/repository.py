@@ -10,7 +10,7 @@ from patchwright.domain.model import Key
 from patchwright.domain.sources import GitReference, VerifyMode
 from patchwright.domain.state import Condition
 from patchwright.domain.sync import ObjectKey
-from patchwright.domain.writeback.settings import PetitionSettings
+from patchwright.domain.writeback.settings import ProposalSettings
 
 HISTORY_KEPT = 5
 
@@ -45,7 +45,7 @@ class PolicyRepository:
     prune: bool = True
     suspend: bool = False
     service_account: str | None = None
-    pull_request: PetitionSettings | None = None
+    pull_request: ProposalSettings | None = None
     deleting: bool = False
     requested_at: str = ""
     confirm_prune: str = ""

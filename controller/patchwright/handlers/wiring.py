@@ -53,7 +53,7 @@ from patchwright.drivers import script
 from patchwright.handlers.settings import Settings
 from patchwright.pipeline.git_writes import GitWrites
 from patchwright.pipeline.kept import KeptImages
-from patchwright.pipeline.petitions import GitPetitions
+from patchwright.pipeline.pullrequests import GitProposals
 from patchwright.pipeline.trust import TrustDesk
 
 Take = Callable[[Mapping[str, Any]], None]
@@ -273,7 +273,7 @@ async def adapters(
         repositories,
         KubeReports(api),
         KubeProposals(api, rollouts, caches.rollouts),
-        GitPetitions(repositories, writer, forge, Secrets(repositories), clock, proposals.document),
+        GitProposals(repositories, writer, forge, Secrets(repositories), clock, proposals.document),
         metrics,
     )
     kept = KeptImages(images, repositories)

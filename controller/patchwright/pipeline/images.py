@@ -14,11 +14,11 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from patchwright import errors, ports
-from patchwright.domain.images import knowledge, petitions, proposals, uses
+from patchwright.domain.images import knowledge, proposals, pullrequests, uses
 from patchwright.domain.images.imagepolicy import Followed
 from patchwright.domain.images.knowledge import Knowledge
-from patchwright.domain.images.petitions import Answer
 from patchwright.domain.images.proposals import Outlook, Past, Proposal, Sight, Situation, Trouble
+from patchwright.domain.images.pullrequests import Answer
 from patchwright.domain.images.uses import Usage
 from patchwright.domain.memory import PolicyState
 from patchwright.domain.model import ImagesChange, Key, PatchPolicy, PatchRollout, Trigger
@@ -87,7 +87,7 @@ class _Asked:
     @property
     def declined(self) -> str:
         """What is said of what they did not want; empty when they have not said so."""
-        return petitions.declined(self.answer) if isinstance(self.answer, Answer) else ""
+        return pullrequests.declined(self.answer) if isinstance(self.answer, Answer) else ""
 
 
 class ImageReconciler:
@@ -147,7 +147,7 @@ class ImageReconciler:
         if mine.outlook.proposal is not None and policy.trigger is Trigger.AUTOMATIC:
             await self._propose(policy, mine, mine.outlook)
         if policy.trigger is Trigger.PULL_REQUEST:
-            mine.outlook = await self._petition(policy, mine, usages, outlook=mine.outlook)
+            mine.outlook = await self._by_pull_request(policy, mine, usages, outlook=mine.outlook)
         await self._tidy(policy)
         now = self._world.clock.now()
         times = [each.due for each in mine.images.values() if each.due is not None]
@@ -281,7 +281,7 @@ class ImageReconciler:
         key = Key(policy.key.namespace, proposal.name)
         await self._world.journal.event(key, uid=uid, reason="Proposed", message=told)
 
-    async def _petition(
+    async def _by_pull_request(
         self, policy: PatchPolicy, mine: _Mine, usages: Sequence[Usage], *, outlook: Outlook
     ) -> Outlook:
         """Ask people about what is proposed; what they did not want gives way to what comes next."""
@@ -292,7 +292,7 @@ class ImageReconciler:
             if isinstance(asked.answer, errors.PatchwrightError):
                 return proposals.not_created(outlook, asked.answer.reason, asked.answer.message)
             if not asked.declined:
-                return petitions.told(outlook, asked.answer)
+                return pullrequests.told(outlook, asked.answer)
             outlook = await self._ahead(policy, mine, usages)
         return outlook
 
@@ -303,8 +303,8 @@ class ImageReconciler:
         if known is not None and now < known.until:
             return known
         try:
-            answer = await self._images.petitions.ask(policy, proposal)
-            found = _Asked(now + (_DECLINED if petitions.declined(answer) else _AGAIN), answer)
+            answer = await self._images.pull_requests.ask(policy, proposal)
+            found = _Asked(now + (_DECLINED if pullrequests.declined(answer) else _AGAIN), answer)
         except errors.PatchwrightError as error:
             wait = timedelta(seconds=error.retry_after) if error.retry_after is not None else _AGAIN
             found = _Asked(now + wait, error)

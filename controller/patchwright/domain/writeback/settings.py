@@ -34,7 +34,7 @@ class PullRequestSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class PetitionSettings:
+class ProposalSettings:
     """How a repository is asked for a rollout; ``folder`` is where it is put, below the path that is followed.
 
     ``secret`` is a Secret's name, empty for the repository's own.

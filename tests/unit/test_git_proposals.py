@@ -15,17 +15,17 @@ from patchwright.adapters.git import GitWriteBack
 from patchwright.adapters.manifests.parse import parse_manifests
 from patchwright.api import parse
 from patchwright.api.proposals import document
-from patchwright.domain.images import petitions
-from patchwright.domain.images.petitions import Answer
+from patchwright.domain.images import pullrequests
 from patchwright.domain.images.proposals import Proposal
+from patchwright.domain.images.pullrequests import Answer
 from patchwright.domain.model import ImagesChange, Key, PatchPolicy, WorkloadTarget
 from patchwright.domain.repository import PolicyRepository, RepositoryState
 from patchwright.domain.sources import Credentials, GitReference
 from patchwright.domain.sync import ObjectKey
 from patchwright.domain.writeback.proposals import ProposalState, Provider
-from patchwright.domain.writeback.settings import PetitionSettings
+from patchwright.domain.writeback.settings import ProposalSettings
 from patchwright.errors import WriteBackError
-from patchwright.pipeline.petitions import GitPetitions
+from patchwright.pipeline.pullrequests import GitProposals
 from patchwright.sandbox.gitserver import GitServer
 from patchwright.source_ports import RepositoryCase
 from support import forges
@@ -80,10 +80,10 @@ class Scene:
     upstream: Upstream
     forge: Forge
     repositories: Repositories
-    petitions: GitPetitions
+    pull_requests: GitProposals
 
     async def ask(self, proposal: Proposal = PROPOSAL) -> Answer:
-        return await self.petitions.ask(POLICY, proposal)
+        return await self.pull_requests.ask(POLICY, proposal)
 
     def branches(self) -> list[str]:
         return git("for-each-ref", "--format=%(refname:short)", "refs/heads", cwd=self.upstream.bare).splitlines()
@@ -101,14 +101,14 @@ async def scene(tmp_path: Path) -> AsyncIterator[Scene]:
         GitServer(upstream.root, credentials=("robot", TOKEN)) as server,
         ForgeClient() as client,
     ):
-        settings = PetitionSettings(Provider.GITHUB, f"{forge.url}/api/v3", secret="robot")
+        settings = ProposalSettings(Provider.GITHUB, f"{forge.url}/api/v3", secret="robot")
         mine = PolicyRepository(
             Key("shop", "fleet"), "uid", 1, server.url("acme/shop.git"), GitReference(branch="main"),
             path="./fleet", timeout=timedelta(seconds=20), pull_request=settings,
         )  # fmt: skip
         repositories = Repositories(mine)
         writer = GitWriteBack(tmp_path / "cache")
-        found = GitPetitions(repositories, writer, client, Secrets(), Clock(), document)
+        found = GitProposals(repositories, writer, client, Secrets(), Clock(), document)
         yield Scene(upstream, forge, repositories, found)
 
 
@@ -127,7 +127,7 @@ async def test_a_proposal_is_one_branch_with_one_new_file_and_one_pull_request_h
     assert git("rev-parse", "main", f"{branch}^", cwd=scene.upstream.bare).splitlines() == [before, before]
     assert git("diff", "--name-status", "main", branch, cwd=scene.upstream.bare) == f"A\t{FILE}"
     assert git("log", "-1", "--format=%an: %B", branch, cwd=scene.upstream.bare) == (
-        f"Patchwright: Roll out web:1.1.0\n\n{petitions.TRAILER}: shop/web/{PROPOSAL.name}"
+        f"Patchwright: Roll out web:1.1.0\n\n{pullrequests.TRAILER}: shop/web/{PROPOSAL.name}"
     )
     text = git("show", f"{branch}:{FILE}", cwd=scene.upstream.bare)
     assert f"{text}\n".encode() == document(POLICY, PROPOSAL)
@@ -162,7 +162,7 @@ async def test_what_a_person_has_closed_stays_closed(scene: Scene) -> None:
     await scene.ask()
     scene.forge.pulls[0]["state"] = "closed"
     answer = await scene.ask()
-    assert "was closed; reopen it" in petitions.declined(answer)
+    assert "was closed; reopen it" in pullrequests.declined(answer)
     assert scene.pulls() == [(PROPOSAL.name, "closed")]
 
 

@@ -10,9 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from patchwright import errors, source_ports, writeback_ports
-from patchwright.domain.images import petitions
-from patchwright.domain.images.petitions import Answer
+from patchwright.domain.images import pullrequests
 from patchwright.domain.images.proposals import Proposal
+from patchwright.domain.images.pullrequests import Answer
 from patchwright.domain.model import Key, PatchPolicy
 from patchwright.domain.repository import PolicyRepository
 from patchwright.domain.sources import Credentials
@@ -20,15 +20,15 @@ from patchwright.domain.sync import ObjectKey
 from patchwright.domain.writeback import proposals
 from patchwright.domain.writeback.orders import Addition, Destination
 from patchwright.domain.writeback.proposals import Host, ProposalState
-from patchwright.domain.writeback.settings import PetitionSettings
+from patchwright.domain.writeback.settings import ProposalSettings
 from patchwright.ports import Clock
 
 _FIELD = "spec.pullRequest.secretRef.name"
 
 
 @dataclass(frozen=True, slots=True)
-class GitPetitions:
-    """Implements ``image_ports.Petitions``; ``render`` gives the file of a proposal."""
+class GitProposals:
+    """Implements ``image_ports.ProposalPullRequests``; ``render`` gives the file of a proposal."""
 
     repositories: source_ports.Repositories
     additions: writeback_ports.Additions
@@ -44,25 +44,25 @@ class GitPetitions:
         host = Host(settings.provider, repository.url, settings.api, credentials=credentials)
         place = Destination(repository.url, repository.ref.branch, timeout=repository.timeout, credentials=credentials)
         wanted = proposals.Proposal(
-            petitions.branch(policy.key, proposal),
+            pullrequests.branch(policy.key, proposal),
             repository.ref.branch,
-            petitions.title(proposal),
-            petitions.body(policy.key, proposal),
+            pullrequests.title(proposal),
+            pullrequests.body(policy.key, proposal),
         )
         pull = await self.pull_requests.find(host, wanted)
         if pull is None:
             addition = Addition(
                 replace(place, push_branch=wanted.head),
-                petitions.path(repository.path, settings.folder, proposal),
+                pullrequests.path(repository.path, settings.folder, proposal),
                 self.render(policy, proposal),
-                petitions.message(policy.key, proposal),
+                pullrequests.message(policy.key, proposal),
                 self.clock.now(),
             )
             if not await self.additions.add(addition):
                 return Answer(None, repository.key.name)
             pull = await self.pull_requests.ensure(host, wanted)
         if pull.state is ProposalState.OPEN:
-            await self._replace(host, place, wanted, petitions.family(policy.key, proposal))
+            await self._replace(host, place, wanted, pullrequests.family(policy.key, proposal))
         return Answer(pull, repository.key.name)
 
     async def _replace(self, host: Host, place: Destination, wanted: proposals.Proposal, family: str) -> None:
@@ -74,7 +74,7 @@ class GitPetitions:
             if older is not None and older.state is ProposalState.OPEN:
                 await self.pull_requests.close(host, older.number)
 
-    def _home(self, policy: Key) -> tuple[PolicyRepository, PetitionSettings]:
+    def _home(self, policy: Key) -> tuple[PolicyRepository, ProposalSettings]:
         """Find the repository that a policy came from, by what it has applied."""
         wanted = ObjectKey("PatchPolicy", policy.namespace, policy.name)
         cases = (self.repositories.get(key) for key in self.repositories.keys() if key.namespace == policy.namespace)  # noqa: SIM118 (a port's method)
@@ -87,7 +87,7 @@ class GitPetitions:
             raise errors.WriteBackError(text, reason="NoPullRequests", retry_after=None)
         return case.repository, case.repository.pull_request
 
-    async def _credentials(self, repository: PolicyRepository, settings: PetitionSettings) -> Credentials:
+    async def _credentials(self, repository: PolicyRepository, settings: ProposalSettings) -> Credentials:
         name = settings.secret or repository.secret_name
         if name is None:
             return Credentials()
