@@ -36,7 +36,7 @@ def _rows(*, quick: bool, profile: Path | None) -> Mapping[str, Bench]:
         "rollback": partial(latencies.rollback, times=times),
         "image-rollback": partial(badimages.bench, times=times),
         "push": partial(latencies.push, times=times),
-        "image-faults": partial(badregistry.bench, images=3 if quick else 8, rounds=1 if quick else 3),
+        "image-faults": partial(badregistry.bench, images=3 if quick else 8, rounds=1 if quick else 2),
         "registry": partial(asking.bench, images=4 if quick else 40, times=1 if quick else 4),
         "images-1000": partial(imagefleet.bench, fleet, profile=profile),
         "images-rest": partial(imagefleet.rest, fleet),

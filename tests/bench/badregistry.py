@@ -21,7 +21,7 @@ INTERVAL = "3s"
 # So often somebody has a registry looked at whose release is not out yet.
 AGAIN_S = 10.0
 # Of the requests that a fault is about, so many have it.
-SHARE = 0.06
+SHARE = 0.04
 SEED = 4
 
 

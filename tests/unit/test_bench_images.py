@@ -13,6 +13,7 @@ from bench import asking, badimages, badregistry, imagefleet, imagefloor, shop
 from bench.asking import Count
 from bench.badimages import Fault, Trial
 from bench.badregistry import Found, Sometimes
+from bench.process import Usage
 from support.fault_proxy import Seen
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -168,6 +169,17 @@ def test_all_is_judged_when_every_workload_is_selected_and_every_image_was_looke
     facts = imagefleet.judged(imagefleet.Size(100, images=4), NOW)
     assert facts({"status": {"selected": selected, "images": images}}) == ["judged"] * known
     assert facts({}) == []
+
+
+def test_what_comes_again_every_ten_minutes_is_a_part_of_rest() -> None:
+    size, mib = imagefleet.Size(100, images=4), 2**20
+    accounts = [Usage(at, cpu, 100 * mib, 120 * mib) for at, cpu in ((10.0, 6.0), (40.0, 6.5), (160.0, 6.74))]
+    found = imagefleet.resting(size, *accounts, took=10.0)
+    assert found.numbers["still_cpu"] == pytest.approx(0.002)
+    assert found.numbers["idle_cpu"] == pytest.approx(0.012)
+    assert found.kept
+    accounts[0] = Usage(10.0, 11.0, 100 * mib, 120 * mib)
+    assert not imagefleet.resting(size, *accounts, took=10.0).kept
 
 
 def test_a_rollout_is_followed_by_the_tag_that_it_brings() -> None:
