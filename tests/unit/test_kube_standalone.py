@@ -162,6 +162,23 @@ async def test_what_is_known_is_read_again_only_when_it_has_changed() -> None:
     assert [one.name for one in found.survey(policy()).named] == ["b"]
 
 
+async def test_nobody_is_told_of_half_of_what_is_being_read() -> None:
+    api = Api(pods=[pod("a"), pod("b")])
+    found = standalones(api, policy())
+    told: list[Survey] = []
+    answers = api.call
+
+    class Watching(Api):
+        async def call(self, method: str, path: str, **options: Any) -> Raw:
+            told.append(found.survey(policy()))
+            return await answers(method, path, **options)
+
+    found._api = Watching()  # type: ignore[assignment]  # as much as is needed
+    await found.look()
+    assert told == [NOTHING] * 4
+    assert found.survey(policy()).total == 2
+
+
 async def test_one_that_is_gone_by_the_time_it_is_read_is_not_told_of() -> None:
     api = Api(pods=[pod("a"), pod("b")], gone={"b"})
     found = standalones(api, policy())

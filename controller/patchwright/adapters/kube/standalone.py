@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from sys import intern
 from typing import Any, Final
@@ -86,7 +86,7 @@ class KubeStandalones:
         if not isinstance(target, WorkloadTarget):
             return standalone.NOTHING
         found, unknown = [], 0
-        for one in self._selected(policy, target):
+        for one in self._selected(policy, target, self._loose):
             known = self._known.get(one.uid)
             if known is None:
                 unknown += 1
@@ -105,10 +105,13 @@ class KubeStandalones:
             self._loose, self._known, self._listed = (), {}, None
             return
         try:
-            if self._listed is None or self._clock() - self._listed >= EVERY:
-                self._loose = tuple([one for kind in _PATHS async for one in self._list(kind)])
-                self._listed, self._fault = self._clock(), ""
-            await self._read_all(policies)
+            loose, listed, fault = self._loose, self._listed, self._fault
+            if listed is None or self._clock() - listed >= EVERY:
+                loose, fault = tuple([one for kind in _PATHS async for one in self._list(kind)]), ""
+                listed = self._clock()
+            known = await self._read_all(policies, loose)
+            # Together, and in the end: whoever asks meanwhile is not told of half of it.
+            self._loose, self._known, self._listed, self._fault = loose, known, listed, fault
         except errors.Denied as error:
             # Nobody allows it within half a minute; it is said, and asked again when it would be listed again.
             self._loose, self._listed, self._fault = (), self._clock(), error.message
@@ -128,31 +131,29 @@ class KubeStandalones:
                 return
             query = {**query, "continue": token}
 
-    def _selected(self, policy: PatchPolicy, target: WorkloadTarget) -> Iterator[_Loose]:
+    def _selected(self, policy: PatchPolicy, target: WorkloadTarget, loose: Iterable[_Loose]) -> Iterator[_Loose]:
         spaces = self._cache.spaces(policy, target)
-        return (
-            one for one in self._loose if one.namespace in spaces and selection.matches(target.selector, one.labels)
-        )
+        return (one for one in loose if one.namespace in spaces and selection.matches(target.selector, one.labels))
 
-    async def _read_all(self, policies: Iterable[PatchPolicy]) -> None:
+    async def _read_all(self, policies: Iterable[PatchPolicy], loose: Sequence[_Loose]) -> dict[str, _Known]:
         wanted: dict[str, _Loose] = {}
         for policy in policies:
             assert isinstance(policy.target, WorkloadTarget)
-            wanted.update((one.uid, one) for one in self._selected(policy, policy.target))
+            wanted.update((one.uid, one) for one in self._selected(policy, policy.target, loose))
         kept = list(wanted.values())[:KNOWN_KEPT]
-        self._known = {one.uid: self._known[one.uid] for one in kept if one.uid in self._known}
-        news = [one for one in kept if one.uid not in self._known or self._known[one.uid].version != one.version]
+        known = {one.uid: self._known[one.uid] for one in kept if one.uid in self._known}
+        news = [one for one in kept if one.uid not in known or known[one.uid].version != one.version]
         limit = asyncio.Semaphore(_PARALLEL)
-        await asyncio.gather(*(self._read(one, limit) for one in news))
+        read = await asyncio.gather(*(self._read(one, limit) for one in news))
+        return known | {one.uid: each for one, each in zip(news, read, strict=True)}
 
-    async def _read(self, one: _Loose, limit: asyncio.Semaphore) -> None:
+    async def _read(self, one: _Loose, limit: asyncio.Semaphore) -> _Known:
         async with limit:
             try:
                 raw = await self._api.call("GET", one.path, what=f"{one.kind} {one.namespace}/{one.name}")
             except errors.NotFound:
-                self._known[one.uid] = _Known(one.version, ())
-                return
-        self._known[one.uid] = _Known(one.version, () if _ended(raw) else _images(one.kind, raw))
+                return _Known(one.version, ())
+        return _Known(one.version, () if _ended(raw) else _images(one.kind, raw))
 
 
 def _loose(kind: str, metadata: Mapping[str, Any]) -> _Loose | None:
