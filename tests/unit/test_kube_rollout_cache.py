@@ -152,6 +152,16 @@ def test_a_newer_rollout_of_the_same_policy_takes_over_once_it_has_begun() -> No
     assert (case(cache).superseded_by, case(cache, Key("ops", "kernel")).superseded_by) == ("kernel", "")
 
 
+# Of two that a script creates one after the other, the first may be over before the second is there.
+@pytest.mark.parametrize(("over", "superseded"), [("12:00:00.6", ""), ("12:00:01.2", "kernel")])
+def test_names_decide_between_two_of_one_second_unless_the_other_was_over_within_it(over: str, superseded: str) -> None:
+    at = "2026-11-23T12:00:00Z"
+    status = {"phase": "RolledBack", "startedAt": at, "finishedAt": f"2026-11-23T{over}Z"}
+    mine = rollout("a-fix", creationTimestamp=at)
+    cache = cache_of(policy(), mine, rollout("kernel", creationTimestamp=at, status=status))
+    assert case(cache, Key("ops", "a-fix")).superseded_by == superseded
+
+
 @pytest.mark.parametrize("phase", [Phase.DENIED, Phase.SUPERSEDED])
 def test_a_newer_rollout_that_was_turned_away_takes_over_from_nobody(phase: Phase) -> None:
     newer = rollout("kernel", creationTimestamp=LATER, status={"phase": phase.value})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final, Protocol
 
 from patchwright import errors
@@ -191,11 +191,13 @@ class RolloutCache:
     def _superseded_by(self, facts: RolloutFacts) -> str:
         """Name the newest rollout of the same policy, if it is newer than this one and has not been turned away.
 
-        Creation times have whole seconds, so names decide between two of one commit.
+        Creation times have whole seconds, so names decide between two of one commit. But what was over within that
+        second was not created after this one.
         """
-        mine = (facts.created_at, facts.key)
+        mine, second = (facts.created_at, facts.key), facts.created_at + timedelta(seconds=1)
         found = (self._rollouts.get(key) for key in self._of.get(_policy_key(facts), ()))
         newer = [each for each in found if each and (each.created_at, each.key) > mine and _takes_over(each)]
+        newer = [each for each in newer if each.state.finished_at is None or each.state.finished_at >= second]
         return max(newer, key=lambda each: (each.created_at, each.key)).key.name if newer else ""
 
     # --- inside ---------------------------------------------------------------------------------------------------
