@@ -19,7 +19,7 @@ from typing import Any, Self
 import yaml
 
 from patchwright import errors as api_errors
-from patchwright.sandbox import binaries, controlplane, errors, ports, progress
+from patchwright.sandbox import binaries, controlplane, errors, ports, processes, progress
 
 PROGRAM = "argo-rollouts"
 NAMESPACE = "argo-rollouts"
@@ -87,11 +87,7 @@ class Argo:
     def stop(self) -> None:
         """End it; what it has rolled out stays as it is."""
         if self._process is not None:
-            self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(10)
-            self._process.kill()
-            self._process.wait()
+            processes.end_child(self._process)
             self._process = None
 
     def _program(self) -> Path:

@@ -18,7 +18,7 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Self
 
-from patchwright.sandbox import binaries, errors, ports, progress
+from patchwright.sandbox import binaries, errors, ports, processes, progress
 
 USER = "robot"
 READY_SECONDS = 60.0
@@ -106,11 +106,7 @@ class Gitea:
     def stop(self) -> None:
         """End it."""
         if self._process is not None:
-            self._process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self._process.wait(10)
-            self._process.kill()
-            self._process.wait()
+            processes.end_child(self._process)
             self._process = None
 
     def repository(self, name: str) -> str:

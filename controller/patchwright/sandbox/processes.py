@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -51,6 +52,15 @@ def end(process: Process, *, timeout: float) -> bool:
         return True
     process.send(signal.SIGKILL)
     return wait_gone([process], timeout=5)
+
+
+def end_child(child: subprocess.Popen[bytes], *, timeout: float = 10.0) -> None:
+    """End a child of this process: SIGTERM, then SIGKILL after ``timeout`` seconds; it is reaped in any case."""
+    child.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        child.wait(timeout)
+    child.kill()
+    child.wait()
 
 
 def wait_gone(them: Iterable[Process], timeout: float) -> bool:
