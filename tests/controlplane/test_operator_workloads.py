@@ -113,7 +113,9 @@ def test_a_stateful_set_that_is_stuck_on_a_broken_pod_is_freed(shop: WorkloadSce
     assert shop.images() == {f"{space}/db": image("1.0")}
     assert shop.settled("StatefulSet", space, "db")
     assert {name.rpartition("-")[2] for name in shop.exposed("1.5-bad")} == {"2"}, "one pod, the last, had it"
-    shop.until(lambda: shop.events("BrokenPodDeleted", about="db"), "the event")
+    if management == "OrderedReady":
+        # With Parallel, Kubernetes moves past the broken pod by itself before it is in the way (kubernetes#96218).
+        shop.until(lambda: shop.events("BrokenPodDeleted", about="db"), "the event")
     shop.until_phase(shop.image_rollout("1.6"), "Succeeded")
     assert shop.images() == {f"{space}/db": image("1.6")}
 
