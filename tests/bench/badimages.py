@@ -97,8 +97,6 @@ def _trial(scene: _Scene, fault: Fault, version: str) -> Trial:
     repository = f"{scene.shop.host}/{REPOSITORY}"
     image, name = f"{repository}:{tag}@{pushed.digest}", f"{POLICY}-{tag}"
     wanted = shop.rollout(name, policy=POLICY, image=repository, tag=tag, digest=pushed.digest)
-    # Rollouts of one second are ordered by their names, and the one before would supersede this one.
-    time.sleep(1)
     scene.shop.on.create("patchrollouts", wanted)
     if fault is Fault.CRASHES_IN_SOAK:
         scene.rollouts.wait(f"{name} Soaking", timeout=60)
