@@ -126,9 +126,10 @@ def test_a_workload_that_another_rollout_has_begun_meanwhile_is_seen_to_be_its()
             world = cluster.processes[0].world
             case = world.rollouts.get(Key(SPACE, "kernel-1"))
             assert case is not None
+            assert case.rollout is not None
             assert case.policy is not None
             ref = world.workloads.selected(case.policy)[0].ref
-            found = targets.one(world, case.policy, ref=ref, facts=Facts(loop.EPOCH))
+            found = targets.one(world, case.rollout, case.policy, ref=ref, facts=Facts(loop.EPOCH))
             assert isinstance(found, WorkloadView)
             seen.append(found.record.rollout if found.record else "nobody")
 

@@ -118,7 +118,7 @@ class Executor:
         snapshot = self.snapshot
         if listed is None:
             return ()
-        seen = targets.one(self.world, snapshot.policy, ref=listed, facts=self.facts)
+        seen = targets.one(self.world, snapshot.rollout, snapshot.policy, ref=listed, facts=self.facts)
         if seen is None:
             return ()
         found = engine.carry_on(replace(snapshot, now=self.world.clock.now()), seen)
@@ -309,7 +309,7 @@ class Executor:
         """
         await self.world.fleet.refresh(node)
         snapshot, seen = self.snapshot, self._views.get(node.uid)
-        fresh = targets.one(self.world, snapshot.policy, ref=node, facts=self.facts)
+        fresh = targets.one(self.world, snapshot.rollout, snapshot.policy, ref=node, facts=self.facts)
         if seen is None or not isinstance(fresh, NodeView) or fresh.record != seen.record:
             raise errors.Conflict(f"node {node.name}: its record has changed")
 

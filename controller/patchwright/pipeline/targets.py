@@ -88,13 +88,13 @@ def of(world: ports.World, rollout: PatchRollout, policy: PatchPolicy, *, facts:
             mine = [view for view in mine if images.concerns(change, view.images)]
             uids = {view.uid for view in mine}
             others = (view for view in world.workloads.marked(rollout.uid, policy) if view.uid not in uids)
-            living = _living(world, mine)
+            living = _living(world, mine, besides=rollout.uid)
             return tuple(_workload(view, facts, living) for view in (*mine, *others))
         case _ as never:
             assert_never(never)
 
 
-def one(world: ports.World, policy: PatchPolicy, *, ref: Ref, facts: Facts) -> Target | None:
+def one(world: ports.World, rollout: PatchRollout, policy: PatchPolicy, *, ref: Ref, facts: Facts) -> Target | None:
     """Give one selected target as it stands by now."""
     match ref:
         case NodeRef():
@@ -102,7 +102,7 @@ def one(world: ports.World, policy: PatchPolicy, *, ref: Ref, facts: Facts) -> T
             return next((_node(target, facts) for target in found if isinstance(target, NodeView)), None)
         case WorkloadRef():
             view = None if forbidden(world, policy) else world.workloads.one(ref, policy)
-            return None if view is None else _workload(view, facts, _living(world, [view]))
+            return None if view is None else _workload(view, facts, _living(world, [view], besides=rollout.uid))
         case _ as never:
             assert_never(never)
 
@@ -121,9 +121,12 @@ def _node(node: NodeView, facts: Facts) -> NodeView:
     return node if known is None else known.onto(node)
 
 
-def _living(world: ports.World, views: Sequence[WorkloadView]) -> frozenset[str] | None:
-    """Give the UIDs of all rollouts, if any workload carries a record that may be a dead one's."""
-    if not any(view.record for view in views):
+def _living(world: ports.World, views: Sequence[WorkloadView], *, besides: str = "") -> frozenset[str] | None:
+    """Give the UIDs of all rollouts, if any workload carries a record that may be a dead one's.
+
+    That of the rollout ``besides`` is none: after each list of pods one is looked at, and a fleet has many rollouts.
+    """
+    if not any(view.record and view.record.rollout_uid != besides for view in views):
         return None
     cases = (world.rollouts.get(key) for key in world.rollouts.keys())  # noqa: SIM118 (a port's method)
     return frozenset(case.uid for case in cases if case is not None)
