@@ -49,7 +49,7 @@ class Facts:
     ``in_flight`` is what the last round found at work, ``None`` before the first: status may say so a second later, and
     a node that vanished in that second would not be missed. ``asked`` are the names of the last question to policy, and
     when it was put: status has no room for thousands. ``kept`` is what registries said of images, one question at a
-    time. ``missed`` are the UIDs of what seemed lost in the last round, which has looked at it past the caches.
+    time. ``missed`` are the UIDs of what seemed to have lost its record in the last round, which has looked at it.
     ``writes`` are the steps that could not be written into Git, until when they are not tried again, and why.
     """
 

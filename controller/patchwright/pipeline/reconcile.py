@@ -78,19 +78,19 @@ class Reconciler:
         return self._next(decision, report, case, facts)
 
     async def _sure(self, snapshot: Snapshot, decision: Decision, facts: Facts) -> bool:
-        """Tell whether whatever is called lost was looked at past the caches too; look at what was not.
+        """Tell whether each record that is called lost was looked for past the caches too; look for what was not.
 
         Two watches are not of one moment: whoever takes over from another operator may have heard from status that a
         target is being worked on, and not yet from the target itself.
         """
         before = {note.uid for note in snapshot.state.vanished}
-        lost = frozenset(note.uid for note in decision.state.vanished if note.uid not in before)
-        looked_at, facts.missed = facts.missed, lost
-        if lost <= looked_at:
+        lost = {note.uid for note in decision.state.vanished if note.uid not in before}
+        there = {target.uid: target for target in snapshot.targets if target.uid in lost}
+        looked_at, facts.missed = facts.missed, frozenset(there)
+        if there.keys() <= looked_at:
             return True
-        for target in snapshot.targets:
-            if target.uid in lost:
-                await targets.refresh(self._world, target)
+        for target in there.values():
+            await targets.refresh(self._world, target)
         return False
 
     async def measure(self, key: Key) -> tuple[bool, timedelta]:
