@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any, Final
 
 from patchwright import errors
@@ -15,7 +16,7 @@ from patchwright.adapters.kube.fleet import utc_now
 from patchwright.adapters.kube.standalone import KubeStandalones
 from patchwright.adapters.kube.workloads_cache import WorkloadCache
 from patchwright.adapters.kube.workloads_pods import Architecture, AwaySince
-from patchwright.adapters.kube.workloads_projection import COLLECTIONS, WorkloadFacts
+from patchwright.adapters.kube.workloads_projection import WorkloadFacts
 from patchwright.domain.actions import ImageEdit, PodRef, StrategyEdit, WorkloadRef
 from patchwright.domain.model import PatchPolicy
 from patchwright.domain.nodes.view import Eviction
@@ -26,8 +27,6 @@ from patchwright.domain.workloads.standalone import Survey
 from patchwright.domain.workloads.view import Canary, WorkloadPods, WorkloadView
 
 _ANNOTATIONS: Final = "/metadata/annotations"
-CONFLICT: Final = 409
-GONE: Final = 404
 _UPDATES: Final = "/spec/updateStrategy"
 _STATE: Final = f"{_ANNOTATIONS}/{STATE_ANNOTATION.replace('~', '~0').replace('/', '~1')}"
 
@@ -189,12 +188,12 @@ class KubeWorkloads:
         if (metadata["uid"], metadata["resourceVersion"]) != (workload.uid, workload.resource_version):
             raise errors.Conflict(f"{workload} was changed by somebody else")
         body = canaries.body(stable, record, part, edits)
-        where = f"{COLLECTIONS['Deployment'].removesuffix('/deployments')}/namespaces/{workload.namespace}/deployments"
-        answer = await self._api.send("POST", where, body=body)
+        where = _path(replace(workload, name=part.beside))
+        answer = await self._api.send("POST", where.rpartition("/")[0], body=body)
         if answer.ok:
             self._cache.apply("Deployment", answer.body)
-        elif answer.code == CONFLICT:
-            self._cache.apply("Deployment", await self._api.call("GET", f"{where}/{part.beside}", what=what))
+        elif answer.code == HTTPStatus.CONFLICT:
+            self._cache.apply("Deployment", await self._api.call("GET", where, what=what))
         else:
             raise failure(answer, what)
 
@@ -203,7 +202,7 @@ class KubeWorkloads:
         where, what = _path(replace(workload, name=name)), f"canary Deployment {workload.namespace}/{name}"
         found = await self._api.send("GET", where)
         known = self._cache.get("Deployment", workload.namespace, name)
-        if found.code == GONE:
+        if found.code == HTTPStatus.NOT_FOUND:
             if known is not None:
                 self._cache.forget(known.key, known.uid)
             return
@@ -215,7 +214,7 @@ class KubeWorkloads:
             return
         options = {"preconditions": {"uid": metadata["uid"]}, "propagationPolicy": "Foreground"}
         answer = await self._api.send("DELETE", where, body={"apiVersion": "v1", "kind": "DeleteOptions", **options})
-        if not answer.ok and answer.code not in (GONE, CONFLICT):
+        if not answer.ok and answer.code not in (HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT):
             raise failure(answer, what)
         if answer.ok and answer.body.get("kind") == "Deployment":
             self._cache.apply("Deployment", answer.body)
