@@ -11,7 +11,7 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +33,21 @@ _JOBS = f"/apis/batch/v1/namespaces/{stage.NAMESPACE}/jobs"
 _PODS = f"/api/v1/namespaces/{stage.NAMESPACE}/pods"
 _MERGE = {"Content-Type": "application/merge-patch+json"}
 
+Work = Coroutine[Any, Any, None]
+
+
+async def timed(work: Iterable[Work], *, beside: Work) -> float:
+    """Do all of it at once, with a watch beside it that ends with it; give the seconds it took."""
+    watching = asyncio.create_task(beside)
+    began = time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        for each in work:
+            group.create_task(each)
+    took = time.monotonic() - began
+    watching.cancel()
+    await asyncio.wait({watching})
+    return took
+
 
 @dataclass(slots=True)
 class Floor:
@@ -46,15 +61,8 @@ class Floor:
     async def run(self, nodes: Sequence[str], parallel: int) -> float:
         """Patch every node, so many at once; give the seconds it took."""
         version = (await call(self.session, "GET", _PODS, params=self._mine))["metadata"]["resourceVersion"]
-        watching = asyncio.create_task(self._watch(version))
         limit = asyncio.Semaphore(parallel)
-        began = time.monotonic()
-        async with asyncio.TaskGroup() as group:
-            for name in nodes:
-                group.create_task(self._one(name, limit))
-        took = time.monotonic() - began
-        watching.cancel()
-        await asyncio.wait({watching})
+        took = await timed((self._one(name, limit) for name in nodes), beside=self._watch(version))
         await call(self.session, "DELETE", _JOBS, params=self._mine, json={"propagationPolicy": "Background"})
         return took
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -34,16 +33,8 @@ class ImageFloor:
         """Change every one, so many at once; give the seconds it took."""
         listed = await floor.call(self.session, "GET", _ALL)
         mine = [found for found in listed["items"] if container(found, self.repository)]
-        watching = asyncio.create_task(self._watch(listed["metadata"]["resourceVersion"]))
-        limit = asyncio.Semaphore(parallel)
-        began = time.monotonic()
-        async with asyncio.TaskGroup() as group:
-            for found in mine:
-                group.create_task(self._one(found, limit))
-        took = time.monotonic() - began
-        watching.cancel()
-        await asyncio.wait({watching})
-        return took
+        limit, watch = asyncio.Semaphore(parallel), self._watch(listed["metadata"]["resourceVersion"])
+        return await floor.timed((self._one(found, limit) for found in mine), beside=watch)
 
     async def _one(self, found: stage.Manifest, limit: asyncio.Semaphore) -> None:
         uid = found["metadata"]["uid"]
