@@ -40,6 +40,8 @@ def sampled(shop: WorkloadScene) -> Change:
     shop.await_change(
         lambda change: workload_world.record(change.after).get("mark") == "CanaryDone", "the canary's pods"
     )
+    # Pods are another watch than the one that told of the mark.
+    shop.observer.settle("Pod")
     found = (each for each in shop.observer.since(shop.mark) if each.kind in workload_world.KINDS)
     return next(each for each in found if workload_world.record(each.after).get("mark") == "CanaryDone")
 
