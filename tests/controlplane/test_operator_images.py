@@ -248,6 +248,23 @@ def test_a_registry_in_trouble_is_told_of_and_nothing_is_concluded(
         scene.until_phase(scene.until_proposed("1.0.1"), "Succeeded")
 
 
+def test_a_slow_look_that_outlasts_a_rollout_does_not_propose_the_same_again(
+    faulty: tuple[ImageScene, FaultProxy],
+) -> None:
+    scene, proxy = faulty
+    scene.push("1.0.0", "1.0.1")
+    scene.running(scene.space(), "web", image=scene.at("1.0.0"))
+    scene.following(strategy={"canary": {"count": 1, "soak": "1s"}})
+    rollout = scene.until_proposed("1.0.1")
+    # What runs was seen before this look, and that the rollout has ended is seen after it.
+    proxy.inject(Fault("/tags/list", delay=6))
+    scene.look()
+
+    scene.until_phase(rollout, "Succeeded")
+    scene.until_told("UpToDate")
+    assert scene.proposed() == [rollout]
+
+
 # --- crashes --------------------------------------------------------------------------------------------------------
 
 

@@ -19,6 +19,7 @@ from patchwright.domain.images.imagepolicy import Followed
 from patchwright.domain.images.knowledge import Knowledge
 from patchwright.domain.images.proposals import Outlook, Past, Proposal, Sight, Situation, Trouble
 from patchwright.domain.images.pullrequests import Answer
+from patchwright.domain.images.urgency import Report
 from patchwright.domain.images.uses import Usage
 from patchwright.domain.memory import PolicyState
 from patchwright.domain.model import ImagesChange, Key, PatchPolicy, PatchRollout, Trigger
@@ -134,7 +135,7 @@ class ImageReconciler:
         return await self._round(policy, mine, case)
 
     async def _round(self, policy: PatchPolicy, mine: _Mine, case: ports.PolicyCase) -> timedelta:
-        usages = await self._usages(policy, mine, self._world.clock.now())
+        usages = await self._followed(policy, mine)
         if policy.trigger is not Trigger.PULL_REQUEST:
             mine.asked.clear()
         if policy.requested_at != mine.heeded:
@@ -143,11 +144,11 @@ class ImageReconciler:
             mine.asked.clear()
             mine.heeded = policy.requested_at
         await self._look(policy, mine, usages, case)
-        mine.outlook = await self._ahead(policy, mine, usages)
+        mine.outlook = await self._ahead(policy, mine)
         if mine.outlook.proposal is not None and policy.trigger is Trigger.AUTOMATIC:
             await self._propose(policy, mine, mine.outlook)
         if policy.trigger is Trigger.PULL_REQUEST:
-            mine.outlook = await self._by_pull_request(policy, mine, usages, outlook=mine.outlook)
+            mine.outlook = await self._by_pull_request(policy, mine, mine.outlook)
         await self._tidy(policy)
         now = self._world.clock.now()
         times = [each.due for each in mine.images.values() if each.due is not None]
@@ -156,20 +157,21 @@ class ImageReconciler:
 
     # --- what runs ------------------------------------------------------------------------------------------------
 
-    async def _usages(self, policy: PatchPolicy, mine: _Mine, now: datetime) -> tuple[Usage, ...]:
-        """Give where the images run, with what the pods tell of those that are not pinned."""
-        found = targets.workloads(self._world, policy)
-        unknown = uses.unknown(uses.of(found, policy.followed))
+    async def _followed(self, policy: PatchPolicy, mine: _Mine) -> tuple[Usage, ...]:
+        """Give where the images run; asks the pods of what is not pinned, and keeps in mind what is followed only."""
+        now = self._world.clock.now()
+        unknown = uses.unknown(uses.of(targets.workloads(self._world, policy), policy.followed))
         await asyncio.gather(*(self._pods(view, mine, now) for view in unknown.values()))
         mine.pods = {uid: pods for uid, pods in mine.pods.items() if uid in unknown}
         mine.kept = {image: each for image, each in mine.kept.items() if reversible.fresh(each, now)}
-        views = [replace(view, pods=mine.pods[view.uid].pods) if view.uid in mine.pods else view for view in found]
-        usages = uses.of(views, policy.followed)
-        names = {usage.image for usage in usages}
-        mine.images = {name: kept for name, kept in mine.images.items() if name in names}
-        for name in names:
-            mine.images.setdefault(name, _Kept())
+        usages = self._usages(policy, mine)
+        mine.images = {usage.image: mine.images.get(usage.image, _Kept()) for usage in usages}
         return usages
+
+    def _usages(self, policy: PatchPolicy, mine: _Mine) -> tuple[Usage, ...]:
+        """Give where the images run now, with what the pods have told of those that are not pinned."""
+        found = targets.workloads(self._world, policy)
+        return uses.of([_told_by_pods(view, mine) for view in found], policy.followed)
 
     async def _pods(self, view: WorkloadView, mine: _Mine, now: datetime) -> None:
         known = mine.pods.get(view.uid)
@@ -226,36 +228,44 @@ class ImageReconciler:
 
     # --- what comes of it -----------------------------------------------------------------------------------------
 
-    async def _ahead(self, policy: PatchPolicy, mine: _Mine, usages: Sequence[Usage]) -> Outlook:
+    async def _ahead(self, policy: PatchPolicy, mine: _Mine) -> Outlook:
         """Look ahead; what a proposal depends on is asked only once there is one, for some of it is dear."""
-        situation = self._situation(policy, mine, usages)
+        situation = self._situation(policy, mine)
         outlook = proposals.look_ahead(situation)
         if outlook.proposal is None:
             return outlook
+        usages = [sight.usage for sight in situation.sights]
         spaces = {use.view.namespace for usage in usages for use in usage.uses}
         found = await self._images.reports.reports(spaces, {usage.image for usage in usages})
-        outlook = proposals.look_ahead(replace(situation, reports=found))
+        outlook = proposals.look_ahead(self._situation(policy, mine, found))
         # What could not come back is not proposed, and then another image may be.
         for _ in usages:
             if outlook.proposal is None or not outlook.proposal.unasked:
                 break
             for image in outlook.proposal.unasked:
                 mine.kept[image] = await registries.ask(self._world, policy, image)
-            outlook = proposals.look_ahead(replace(self._situation(policy, mine, usages), reports=found))
+            outlook = proposals.look_ahead(self._situation(policy, mine, found))
         return outlook
 
-    def _situation(self, policy: PatchPolicy, mine: _Mine, usages: Sequence[Usage]) -> Situation:
+    def _situation(self, policy: PatchPolicy, mine: _Mine, reports: Sequence[Report] = ()) -> Situation:
+        """Take all in at one moment.
+
+        With what ran before a slow look at a registry, beside a rollout that has ended in the meantime, the same change
+        was proposed again to workloads that had it.
+        """
         case = self._policies.policy(policy.key)
         state = case.state if case is not None else PolicyState()
         past, taken = self._past(policy)
+        usages = [uses.with_kept(usage, mine.kept) for usage in self._usages(policy, mine)]
         return Situation(
             policy,
-            tuple(_sight(uses.with_kept(usage, mine.kept), mine.images[usage.image]) for usage in usages),
+            tuple(_sight(usage, mine.images.get(usage.image, _Kept())) for usage in usages),
             self._world.clock.now(),
             past=past,
             taken=taken,
             failed=state.failed_changes,
             retried_at=state.retried_at,
+            reports=reports,
             declined={change: asked.declined for change, asked in mine.asked.items() if asked.declined},
         )
 
@@ -281,11 +291,9 @@ class ImageReconciler:
         key = Key(policy.key.namespace, proposal.name)
         await self._world.journal.event(key, uid=uid, reason="Proposed", message=told)
 
-    async def _by_pull_request(
-        self, policy: PatchPolicy, mine: _Mine, usages: Sequence[Usage], *, outlook: Outlook
-    ) -> Outlook:
+    async def _by_pull_request(self, policy: PatchPolicy, mine: _Mine, outlook: Outlook) -> Outlook:
         """Ask people about what is proposed; what they did not want gives way to what comes next."""
-        for _ in usages:
+        for _ in outlook.images:
             if (proposal := outlook.proposal) is None:
                 break
             asked = await self._asked(policy, mine, proposal)
@@ -293,7 +301,7 @@ class ImageReconciler:
                 return proposals.not_created(outlook, asked.answer.reason, asked.answer.message)
             if not asked.declined:
                 return pullrequests.told(outlook, asked.answer)
-            outlook = await self._ahead(policy, mine, usages)
+            outlook = await self._ahead(policy, mine)
         return outlook
 
     async def _asked(self, policy: PatchPolicy, mine: _Mine, proposal: Proposal) -> _Asked:
@@ -316,6 +324,11 @@ class ImageReconciler:
         past, _ = self._past(policy)
         for one in proposals.outlived(past):
             await self._images.proposals.tidy(Key(policy.key.namespace, one.name), uid=one.uid)
+
+
+def _told_by_pods(view: WorkloadView, mine: _Mine) -> WorkloadView:
+    known = mine.pods.get(view.uid)
+    return replace(view, pods=known.pods) if known is not None and known.generation == view.generation else view
 
 
 def _sight(usage: Usage, kept: _Kept) -> Sight:
