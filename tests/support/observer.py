@@ -46,7 +46,7 @@ _OPTIONAL: Final = ("Rollout",)
 # What is waited for takes a second or two; this machine may be busy with something else as well.
 PATIENCE: Final = 120.0
 _AGAIN = 0.1
-_AGAIN_OPTIONAL = 0.5
+_AGAIN_OPTIONAL = 3.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -403,8 +403,7 @@ class Scene(Hands):
     def clear(self) -> None:
         """Delete what this scene has made; every rollout has to go by itself, finalizer and all."""
         self.operator.start()
-        repositories = self._mine("PolicyRepository")
-        for repository in repositories:
+        for repository in self._mine("PolicyRepository"):
             self._gone(path("PolicyRepository", repository))
         for rollout in self._mine("PatchRollout"):
             self._gone(path("PatchRollout", rollout))
@@ -412,9 +411,13 @@ class Scene(Hands):
         for policy in self._mine("PatchPolicy"):
             self._gone(path("PatchPolicy", policy))
         self.observer.settle()
-        if repositories:
-            # The policy that a repository brought stays in force until the operator starts again.
+        if self._brought_rules():
+            # They stay in force until the operator starts again.
             self.restart()
+
+    def _brought_rules(self) -> bool:
+        seen = (change.after for change in self.observer.since(self.mark) if change.kind == "PolicyRepository")
+        return any("rego" in one["spec"] for one in seen if one is not None)
 
     def strike(self) -> None:
         """Remove the nodes and namespaces."""
