@@ -161,6 +161,16 @@ def test_the_filter_sees_what_is_left_without_the_suffix() -> None:
     assert chosen(choose(tags, "v1.24.0-alpine", alpine)) == "v1.24.0-alpine-patched"
 
 
+# Found by Hypothesis: 1.4.0 was newer than 1.3.9, which named the same image as the release candidate that ran.
+def test_a_version_that_the_filter_leaves_out_stands_no_lower_than_its_name() -> None:
+    tags = [tag("1.3.9", "same"), tag("1.4.0"), tag("1.6.0")]
+    releases = semver("*", pattern="^v?(?P<v>[0-9.]+)$", extract="$v")
+    assert chosen(choose(tags[:2], running("1.5.0-rc.1", "same"), releases)) == "UpToDate/UpToDate"
+    assert chosen(choose(tags, running("1.5.0-rc.1", "same"), releases)) == "1.6.0"
+    assert chosen(choose(tags[:2], running("latest", "same"), releases)) == "1.4.0"
+    assert chosen(choose(tags, running("1.5.0-rc.1"), releases)) == "Refused/RunningUnordered"
+
+
 def test_patches_come_after_in_every_order() -> None:
     tags = ["20261101", "20261101-patched", "20261101-patched-1"]
     for policy in (

@@ -63,7 +63,8 @@ def arrange(tags: Iterable[TagFacts], running: Running, policy: ImagePolicy) -> 
     """Put tags in order.
 
     What runs stands where its tag stands, or where the newest tag stands that names the same image: so ``latest`` and
-    ``1.4``, which no range can order, have a place as well.
+    ``1.4``, which no range can order, have a place as well. A version that ``filterTags`` leaves out (``1.5.0-rc.1``)
+    never stands lower than its name says, whatever older tag names the same image.
 
     Raises:
         ValueError: the policy has a range or a pattern that cannot be read.
@@ -72,13 +73,14 @@ def arrange(tags: Iterable[TagFacts], running: Running, policy: ImagePolicy) -> 
     facts = list(tags)
     readings = {fact.tag: reader.read(fact.tag) for fact in facts}
     own = reader.read(running.tag)
-    rank = _ranks([*readings.values(), own], descending=_descending(policy))
+    named = own if own.value else reader.named(running.tag)
+    rank = _ranks([*readings.values(), named], descending=_descending(policy))
     places = {tag: (rank[found.value], found.patched) for tag, found in readings.items() if not found.out}
     # A digest that comes and goes says nothing of where anything stands.
     same = [
         places[fact.tag] for fact in facts if fact.tag in places and not fact.flapping and fact.holds(running.digest)
     ]
-    known = [(rank[own.value], own.patched)] if own.value else []
+    known = [(rank[named.value], named.patched)] if own.value or (same and named.value) else []
     out = {tag: found.out for tag, found in readings.items() if found.out}
     return Order(places, out, max([*known, *same], default=None), not own.out or bool(same))
 
@@ -144,6 +146,10 @@ class _Reader:
         if text is None:
             return _Reading(out="does not match filterTags.pattern")
         return self._ordered(text, patched)
+
+    def named(self, tag: str) -> _Reading:
+        """Read a version that ``filterTags`` leaves out; only versions can be compared unfiltered."""
+        return self._version(*self.unpatched(tag)) if isinstance(self.policy.order, SemVer) else _Reading()
 
     def unpatched(self, tag: str) -> tuple[str, int]:
         """Split ``1.24.0-patched-2`` into ``1.24.0`` and the third patch of it; 0 is none."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import re2
@@ -32,10 +32,10 @@ class PatternError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Pattern:
-    """A compiled pattern; ``text`` is as the user wrote it."""
+    """A compiled pattern; ``text`` is as the user wrote it, and all that counts in a comparison."""
 
     text: str
-    program: Any
+    program: Any = field(compare=False)
 
     def search(self, tag: str) -> re.Match[str] | None:
         """Find the first match anywhere in the tag, as Go's ``FindStringSubmatch`` does."""
