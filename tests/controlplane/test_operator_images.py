@@ -265,6 +265,26 @@ def test_a_slow_look_that_outlasts_a_rollout_does_not_propose_the_same_again(
     assert scene.proposed() == [rollout]
 
 
+def test_a_policy_that_is_suspended_while_a_registry_is_slow_proposes_nothing(
+    faulty: tuple[ImageScene, FaultProxy],
+) -> None:
+    scene, proxy = faulty
+    scene.push("1.0.0")
+    scene.running(scene.space(), "web", image=scene.at("1.0.0"))
+    scene.following()
+    scene.until_told("UpToDate")
+    scene.push("1.0.1")
+    slow = Fault("/tags/list", delay=5)
+    proxy.inject(slow)
+    scene.annotate("PatchPolicy", scene.name, "patchwright.dev/requestedAt", "now")
+    scene.until(lambda: slow.hits, "the look")
+
+    scene.change("PatchPolicy", scene.name, {"spec": {"suspend": True}})
+
+    scene.until_told("Suspended", "1.0.1")
+    assert scene.proposed() == []
+
+
 # --- crashes --------------------------------------------------------------------------------------------------------
 
 

@@ -145,6 +145,8 @@ class ImageReconciler:
             mine.heeded = policy.requested_at
         await self._look(policy, mine, usages, case)
         mine.outlook = await self._ahead(policy, mine)
+        if self._changed(policy):
+            return timedelta(0)
         if mine.outlook.proposal is not None and policy.trigger is Trigger.AUTOMATIC:
             await self._propose(policy, mine, mine.outlook)
         if policy.trigger is Trigger.PULL_REQUEST:
@@ -154,6 +156,11 @@ class ImageReconciler:
         times = [each.due for each in mine.images.values() if each.due is not None]
         times += [mine.outlook.wake] if mine.outlook.wake is not None else []
         return max(timedelta(0), min([EVERY, *(at - now for at in times)]))
+
+    def _changed(self, policy: PatchPolicy) -> bool:
+        """Tell whether people have changed the policy while registries were looked at: suspended it, perhaps."""
+        case = self._policies.policy(policy.key)
+        return case is None or case.policy != policy
 
     # --- what runs ------------------------------------------------------------------------------------------------
 
