@@ -46,8 +46,10 @@ fmt: setup ## format and fix what ruff can fix
 unit: programs ## tier 1: unit, property and golden tests; seconds, no cluster
 	$(BIN)/pytest tests/unit tests/property tests/golden -n $(WORKERS)
 
+# A branch that only dice find is not tested; tracing them takes twice their time.
 coverage: programs ## tier 1 again, demanding every branch of the domain
-	$(BIN)/pytest tests/unit tests/property tests/golden -n $(WORKERS) --cov --cov-report=term
+	$(BIN)/pytest tests/unit tests/golden -n $(WORKERS) --cov --cov-report=term
+	$(BIN)/pytest tests/property -n $(WORKERS)
 
 policies: programs ## the Rego library: formatted, strict, typed, tested to the last line
 	$(BIN)/pytest tests/unit/test_policies_library.py
