@@ -13,6 +13,7 @@ WORKERS ?= 2
 # In `make test` mypy runs beside tier 1, and tier 2, which knows no clock but its own, takes what tier 3 leaves idle.
 TOGETHER := --no-print-directory --jobs 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 SEEDS ?= 2000
+PROGRAMS := prometheus registry cosign argo-rollouts source-controller kustomize-controller
 # Its database is written in C; without a compiler its tests are skipped, and say so.
 GITEA := $(if $(shell command -v cc),--with gitea)
 
@@ -31,7 +32,7 @@ $(STAMP): pyproject.toml constraints.txt controller/patchwright/__init__.py
 setup: $(STAMP) ## create the virtual environment
 
 programs: setup ## build etcd, Kubernetes, OPA, kwok and what the tests need: once, minutes the first time
-	$(BIN)/patchwright sandbox build --with prometheus --with registry --with cosign --with argo-rollouts $(GITEA) >/dev/null
+	$(BIN)/patchwright sandbox build $(PROGRAMS:%=--with %) $(GITEA) >/dev/null
 
 lint: setup ## ruff, mypy --strict and the layer contracts
 	$(BIN)/ruff check .

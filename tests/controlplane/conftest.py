@@ -13,6 +13,7 @@ from typing import TypeVar
 import pytest
 
 from patchwright.sandbox import client, controlplane, images, progress, settings
+from patchwright.sandbox.flux import NAMESPACE, Flux
 from support import fault_proxy, operator_stage
 from support.image_scene import ImageScene
 from support.operator_scene import Scene
@@ -113,6 +114,16 @@ def gallery(stage: operator_stage.Stage, registry_url: str) -> Iterator[ImageSce
     found.add_nodes(4)
     yield from _played(found)
     store.close()
+
+
+@pytest.fixture(scope="module")
+def flux(stage: operator_stage.Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flux]:
+    """Flux, over what Kustomizations there are."""
+    stage.plane.add_namespace(NAMESPACE)
+    with Flux(stage.plane, tmp_path_factory.mktemp("flux"), progress.Lines(sys.stderr)) as found:
+        yield found
+    stage.api.delete(f"/api/v1/namespaces/{NAMESPACE}")
+    stage.api.wait(f"/api/v1/namespaces/{NAMESPACE}", lambda space: not space)
 
 
 S = TypeVar("S", bound=Scene)

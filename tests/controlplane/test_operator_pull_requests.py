@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from patchwright.sandbox import binaries, gitea
-from support.flux import OWNER, Flux
+from patchwright.sandbox.flux import Flux
+from support.flux import Kustomization
 from support.observer import SYSTEM
 from support.workload_scene import WorkloadScene, image
 
@@ -22,8 +23,13 @@ pytestmark = [
 MANIFEST = """\
 apiVersion: apps/v1
 kind: Deployment
-metadata: {{name: web, namespace: {space}}}
-spec: {{template: {{spec: {{containers: [{{name: app, image: "{image}"}}]}}}}}}  # by a robot
+metadata: {{name: web, namespace: {space}, labels: {{{label}}}}}
+spec:
+  replicas: 2
+  selector: {{matchLabels: {{app: web}}}}
+  template:
+    metadata: {{labels: {{app: web}}}}
+    spec: {{containers: [{{name: app, image: "{image}"}}], nodeSelector: {{{label}}}}}  # by a robot
 """
 
 
@@ -34,19 +40,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[gitea.Gitea]:
 
 
 @pytest.fixture
-def space(shop: WorkloadScene, server: gitea.Gitea) -> Iterator[str]:
+def space(shop: WorkloadScene, server: gitea.Gitea, flux: Flux) -> Iterator[str]:
     """Make a repository with one Deployment in it, and have it applied."""
     space = shop.space()
-    shop.deployments(space, "web", labels=OWNER)
     server.api("POST", "/user/repos", {"name": shop.name, "auto_init": True, "default_branch": "main"})
-    text = MANIFEST.format(space=space, image=image("1.0"))
+    text = MANIFEST.format(space=space, image=image("1.0"), label=shop.label.replace("=", ": "))
     body = {"content": base64.b64encode(text.encode()).decode(), "message": "web", "branch": "main"}
     server.api("POST", f"/repos/{gitea.USER}/{shop.name}/contents/apps/web.yaml", body)
     login = {"username": gitea.USER, "password": server.token}
     data = {key: base64.b64encode(value.encode()).decode() for key, value in login.items()}
     secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": f"{shop.name}-git"}, "data": data}
     shop.api.create(f"/api/v1/namespaces/{SYSTEM}/secrets", secret)
-    with Flux(shop, server.folder / "repositories" / gitea.USER / f"{shop.name}.git").running():
+    with Kustomization(shop.api, server.repository(shop.name), (gitea.USER, server.token)).running():
+        shop.until(lambda: shop.settled("Deployment", space, "web"), "the Deployment")
         yield space
 
 

@@ -1,4 +1,4 @@
-"""Images of workloads that Flux applies: the real operator patches them in a real repository, and nowhere else."""
+"""Images of workloads that real Flux applies: the real operator patches them in a real repository, and nowhere else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from support.flux import OWNER, Flux
+from patchwright.sandbox.flux import Flux
+from support.flux import Kustomization
 from support.git_servers import Upstream, git
 from support.observer import SYSTEM
 from support.threaded_servers import GitHost
@@ -23,24 +24,28 @@ MANIFEST = """\
 # {name}: the image is patched by a robot
 apiVersion: apps/v1
 kind: Deployment
-metadata: {{name: {name}, namespace: {space}}}
+metadata: {{name: {name}, namespace: {space}, labels: {{{label}}}}}
 spec:
+  replicas: 2
+  selector: {{matchLabels: {{app: {name}}}}}
   template:
+    metadata: {{labels: {{app: {name}}}}}
     spec:
       containers:
         - image: "{image}"  # pinned
           name: app
+      nodeSelector: {{{label}}}
+      terminationGracePeriodSeconds: 1
 """
 
 
 class Shop:
     """Four Deployments, the repository that they are made from, and Flux between them."""
 
-    def __init__(self, scene: WorkloadScene, upstream: Upstream, flux: Flux, url: str) -> None:
-        self.scene, self.upstream, self.flux = scene, upstream, flux
+    def __init__(self, scene: WorkloadScene, upstream: Upstream, url: str) -> None:
+        self.scene, self.upstream = scene, upstream
+        self.flux = Kustomization(scene.api, url, LOGIN)
         self.space = scene.space()
-        for name in NAMES:
-            scene.deployments(self.space, name, labels=OWNER)
         found = {f"apps/{name}.yaml": self.manifest(name, "1.0") for name in NAMES}
         self.first = upstream.commit({**found, "README.md": image("1.0")})
         self.secret = f"{scene.name}-git"
@@ -53,7 +58,8 @@ class Shop:
         }
 
     def manifest(self, name: str, tag: str) -> str:
-        return MANIFEST.format(name=name, space=self.space, image=image(tag))
+        label = self.scene.label.replace("=", ": ")
+        return MANIFEST.format(name=name, space=self.space, image=image(tag), label=label)
 
     def content(self, name: str) -> str:
         return git("show", f"main:apps/{name}.yaml", cwd=self.upstream.bare) + "\n"
@@ -69,13 +75,13 @@ class Shop:
 
 
 @pytest.fixture
-def made(shop: WorkloadScene, tmp_path: Path) -> Iterator[Shop]:
+def made(shop: WorkloadScene, flux: Flux, tmp_path: Path) -> Iterator[Shop]:
     upstream = Upstream(tmp_path / "srv", name="shop.git")
-    flux = Flux(shop, upstream.bare)
     host = GitHost(upstream.root, credentials=LOGIN)
     with host.serving():
-        found = Shop(shop, upstream, flux, host.url("shop.git"))
-        with flux.running():
+        found = Shop(shop, upstream, host.url("shop.git"))
+        with found.flux.running():
+            shop.until(lambda: all(shop.settled("Deployment", found.space, name) for name in NAMES), "the Deployments")
             yield found
 
 

@@ -1,8 +1,8 @@
 """An observer outside the operator: it watches the API server with a client of its own and keeps what happened.
 
 Resource versions are revisions of one etcd, so changes of different kinds have one true order, however late each watch
-told of them. Whatever a person does in a test is noted by the version that it made (``note_person``): every other
-change of a cordon or a record is the operator's.
+told of them. Whatever a person does in a test is noted by the version that it made (``note_person``), and Flux's writes
+are known by their field manager: every other change of a cordon or a record is the operator's.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any, Final, TypeVar
 
 from patchwright import errors
 from patchwright.sandbox import client
+from patchwright.sandbox.syncer import MANAGER
 
 Raw = dict[str, Any]
 T = TypeVar("T")
@@ -175,7 +176,7 @@ class Observer:
         return "; ".join(told) or "none"
 
     def _attributed(self, change: Change) -> Change:
-        if (change.thing["metadata"]["uid"], change.version) not in self._people:
+        if (change.thing["metadata"]["uid"], change.version) not in self._people and not _by_flux(change):
             return change
         return Change(change.version, change.at, change.kind, change.before, change.after, True, change.gap)
 
@@ -231,6 +232,15 @@ class Observer:
         else:
             self._now[change.kind][uid] = change.after
         self._history.append(change)
+
+
+def _by_flux(change: Change) -> bool:
+    return change.before is not None and change.after is not None and _applied(change.before) != _applied(change.after)
+
+
+def _applied(raw: Raw) -> list[str]:
+    """Give when Flux last wrote an object."""
+    return [entry["time"] for entry in raw["metadata"].get("managedFields", ()) if entry["manager"] == MANAGER]
 
 
 def _version(raw: Raw) -> int:

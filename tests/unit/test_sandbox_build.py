@@ -115,7 +115,7 @@ def test_nobody_who_did_not_ask_for_it_builds_the_registry(tmp_path: Path) -> No
 def test_an_unknown_program_is_named() -> None:
     with pytest.raises(
         errors.BuildError,
-        match="does not know how to build grafana; it knows: prometheus, registry, gitea, cosign, argo-rollouts",
+        match="does not know how to build grafana; it knows: prometheus, registry, gitea, cosign, argo-rollouts, s",
     ):
         binaries.ensure(["grafana"])
 

@@ -76,7 +76,7 @@ def status(name: str) -> None:
     "extra",
     multiple=True,
     metavar="PROGRAM",
-    help="Also build it: prometheus, registry, gitea, cosign, argo-rollouts.",
+    help="Also build it: prometheus, registry, gitea, cosign, argo-rollouts, source-controller, kustomize-controller.",
 )
 def build(extra: tuple[str, ...]) -> None:
     """Build the programs of the control plane into the cache; minutes the first time, nothing after that."""

@@ -1,9 +1,9 @@
 """The programs of the control plane: from ``KUBEBUILDER_ASSETS``, from the cache, or built once from pinned sources.
 
 The pins are Go modules of ours under ``build/`` (go.mod, go.sum): one for the control plane, and one each for
-Prometheus, the image registry, Gitea, cosign and Argo Rollouts, which need other versions of the same libraries and are
-built only on request. Their digest names the folder in the cache, so a new pin is a new folder and an old one is never
-mistaken for it.
+Prometheus, the image registry, Gitea, cosign, Argo Rollouts and Flux, which need other versions of the same libraries
+and are built only on request. Their digest names the folder in the cache, so a new pin is a new folder and an old one
+is never mistaken for it.
 """
 
 from __future__ import annotations
@@ -104,8 +104,18 @@ ARGO = Module(
     # The kinds that it works on, as it is released with them.
     share=("manifests/crds",),
 )
-MODULES = (CONTROL_PLANE, PROMETHEUS, REGISTRY, GITEA, COSIGN, ARGO)
-_OPTIONAL = (PROMETHEUS, REGISTRY, GITEA, COSIGN, ARGO)
+FLUX = Module(
+    name="flux",
+    targets={
+        "source-controller": "github.com/fluxcd/source-controller",
+        "kustomize-controller": "github.com/fluxcd/kustomize-controller",
+    },
+    ldflags="-s -w",
+    # The kinds that they work on, as they are released with them.
+    share=("config/crd/bases",),
+)
+MODULES = (CONTROL_PLANE, PROMETHEUS, REGISTRY, GITEA, COSIGN, ARGO, FLUX)
+_OPTIONAL = (PROMETHEUS, REGISTRY, GITEA, COSIGN, ARGO, FLUX)
 # What Kubernetes' envtest archives hold; other names in that folder are not taken.
 _ENVTEST = frozenset({"etcd", "kube-apiserver", "kubectl"})
 
@@ -119,8 +129,8 @@ def ensure(
 ) -> dict[str, Path]:
     """Give the path of every program of the control plane and of ``extra`` ones, built if need be.
 
-    Extra are ``prometheus``, ``registry``, ``gitea``, ``cosign`` and ``argo-rollouts``; without ``control_plane``
-    they are all that is looked for.
+    Extra are ``prometheus``, ``registry``, ``gitea``, ``cosign``, ``argo-rollouts``, ``source-controller`` and
+    ``kustomize-controller``; without ``control_plane`` they are all that is looked for.
     Raises BuildError when a program is unknown or cannot be built. Takes minutes the first time, so pass ``show``.
     """
     show = show or progress.Quiet()

@@ -72,19 +72,19 @@ def run(job: Job, output: Path, show: progress.Progress) -> None:
 
 
 def copy(job: Job, folder: str, target: Path) -> None:
-    """Copy a folder of the module that the first package comes from; its own files are read-only, and may be swept."""
-    command = [str(job.go), "list", "-f", "{{.Module.Dir}}", job.packages[0]]
+    """Copy a folder of the modules that the packages come from; their own files are read-only, and may be swept."""
+    command = [str(job.go), "list", "-f", "{{.Module.Dir}}", *job.packages]
     done = subprocess.run(  # noqa: S603 - our own go, fixed flags
         command, cwd=job.module, env=job.environment, capture_output=True, text=True, check=False
     )
     if done.returncode:
         raise errors.BuildError(_explain(done.stderr.splitlines()))
-    source = Path(done.stdout.strip()) / folder
-    for path in source.rglob("*"):
-        if path.is_file():
-            copied = target / path.relative_to(source)
-            copied.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, copied)
+    for source in (Path(line) / folder for line in done.stdout.splitlines()):
+        for path in source.rglob("*"):
+            if path.is_file():
+                copied = target / path.relative_to(source)
+                copied.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, copied)
 
 
 def _stale(job: Job, show: progress.Progress) -> int:
