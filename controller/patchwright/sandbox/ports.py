@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 
 LOOPBACK = "127.0.0.1"
+# Below what Linux and macOS give to outgoing connections: the port of a server that is started again is still free.
+_RANGE = range(20_000, 32_000)
 
 
 def free(count: int = 1) -> list[int]:
     """Give ``count`` different ports that were free a moment ago.
 
-    The kernel hands them out and nothing keeps them: whoever starts a server on one tries again with another when
-    somebody was faster (see ``supervisor``).
+    Nothing keeps them: whoever starts a server on one tries again with another when somebody was faster (see
+    ``supervisor``). Raises OSError when there are not as many.
     """
+    found: list[int] = []
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind((LOOPBACK, 0))
-        return [int(each.getsockname()[1]) for each in sockets]
+        for port in random.sample(_RANGE, len(_RANGE)):
+            if len(found) == count:
+                return found
+            one = stack.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                one.bind((LOOPBACK, port))
+                found.append(port)
+    raise OSError(f"no {count} ports of {_RANGE.start} to {_RANGE.stop} are free on {LOOPBACK}; end what listens there")
