@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -126,3 +127,15 @@ def test_the_wait_for_a_process_has_an_end(sleeper: subprocess.Popen[bytes]) -> 
     began = time.monotonic()
     assert not processes.wait_gone([identity(sleeper.pid)], 0.2)
     assert 0.2 <= time.monotonic() - began < 5
+
+
+# An operator that was started again found its port taken by somebody's connection.
+def test_free_ports_are_none_that_outgoing_connections_are_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = ports.free(20)
+    assert len(set(found)) == 20
+    assert all(port < 32768 for port in found)
+    with socket.socket() as taken:
+        taken.bind((ports.LOOPBACK, found[0]))
+        monkeypatch.setattr(ports, "_RANGE", range(found[0], found[0] + 1))
+        with pytest.raises(OSError, match="end what listens there"):
+            ports.free()
