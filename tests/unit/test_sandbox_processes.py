@@ -139,3 +139,4 @@ def test_free_ports_are_none_that_outgoing_connections_are_given(monkeypatch: py
         monkeypatch.setattr(ports, "_RANGE", range(found[0], found[0] + 1))
         with pytest.raises(OSError, match="end what listens there"):
             ports.free()
+    assert ports.free() == found[:1]
