@@ -112,7 +112,7 @@ def test_l6_a_canary_that_is_left_beside_a_deployment_is_caught(monkeypatch: Pat
 
     monkeypatch.setattr(beside, "ours", lambda view, rollout_uid: None if view.record is None else view.beside)
     monkeypatch.setattr(Shop, "delete_canary", nothing)
-    # Its record is written again and again, for the canary is still there: a minute of that is enough.
+    # Its record is written again and again, for the canary is still there: 90 seconds of that are enough.
     assert {"L2", "L6"} & broken(scenario, limit=90)
 
 

@@ -11,8 +11,6 @@ from patchwright.sandbox import client
 from patchwright.sandbox.flux import NAMESPACE
 
 NAME: Final = "shop"
-
-
 _SOURCES: Final = f"/apis/source.toolkit.fluxcd.io/v1/namespaces/{NAMESPACE}/gitrepositories"
 _KUSTOMIZATIONS: Final = f"/apis/kustomize.toolkit.fluxcd.io/v1/namespaces/{NAMESPACE}/kustomizations"
 _SECRETS: Final = f"/api/v1/namespaces/{NAMESPACE}/secrets"
