@@ -212,6 +212,15 @@ def faulty(stage: Stage, registry_url: str) -> Iterator[tuple[ImageScene, FaultP
         assert found.faults() == []
 
 
+def released(scene: ImageScene) -> None:
+    """Follow an image until it is known, and push a newer one that nobody has looked at yet."""
+    scene.push("1.0.0")
+    scene.running(scene.space(), "web", image=scene.at("1.0.0"))
+    scene.following()
+    scene.until_told("UpToDate")
+    scene.push("1.0.1")
+
+
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
@@ -228,11 +237,7 @@ def test_a_registry_in_trouble_is_told_of_and_nothing_is_concluded(
     faulty: tuple[ImageScene, FaultProxy], fault: Fault, reason: str
 ) -> None:
     scene, proxy = faulty
-    scene.push("1.0.0")
-    scene.running(scene.space(), "web", image=scene.at("1.0.0"))
-    scene.following()
-    scene.until_told("UpToDate")
-    scene.push("1.0.1")
+    released(scene)
     proxy.inject(fault)
     scene.look()
 
@@ -269,11 +274,7 @@ def test_a_policy_that_is_suspended_while_a_registry_is_slow_proposes_nothing(
     faulty: tuple[ImageScene, FaultProxy],
 ) -> None:
     scene, proxy = faulty
-    scene.push("1.0.0")
-    scene.running(scene.space(), "web", image=scene.at("1.0.0"))
-    scene.following()
-    scene.until_told("UpToDate")
-    scene.push("1.0.1")
+    released(scene)
     slow = Fault("/tags/list", delay=5)
     proxy.inject(slow)
     scene.annotate("PatchPolicy", scene.name, "patchwright.dev/requestedAt", "now")
