@@ -12,10 +12,11 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from patchwright.domain.actions import ImageEdit, JobStep, NodeRef, PodRef, StrategyEdit, WorkloadRef
+from patchwright.domain.checks import HealthCheck
 from patchwright.domain.health import Measurement
 from patchwright.domain.images.trust import Trust
 from patchwright.domain.memory import FailedChange, PolicyState
-from patchwright.domain.model import HealthCheck, ImagePin, Key, PatchPolicy, PatchRollout
+from patchwright.domain.model import ImagePin, Key, PatchPolicy, PatchRollout
 from patchwright.domain.nodes.record import Record
 from patchwright.domain.nodes.view import EvictionAttempt, NodeView, PodList, Remains, VolumeList
 from patchwright.domain.policy import PolicyDecision, PolicyQuestion

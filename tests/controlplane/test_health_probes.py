@@ -21,17 +21,9 @@ import pytest
 
 from patchwright.adapters.health import Probes
 from patchwright.adapters.kube.client import connect
+from patchwright.domain.checks import HealthCheck, ObjectCheck, Probe, PrometheusCheck, WorkloadsCheck
 from patchwright.domain.health import Finding, Measurement
-from patchwright.domain.model import (
-    HealthCheck,
-    ObjectCheck,
-    Operator,
-    Probe,
-    PrometheusCheck,
-    Requirement,
-    Selector,
-    WorkloadsCheck,
-)
+from patchwright.domain.model import Operator, Requirement, Selector
 from patchwright.errors import HealthProbeError
 from patchwright.sandbox import binaries, client, controlplane, ports, progress
 from patchwright.sandbox import fleet as fleets

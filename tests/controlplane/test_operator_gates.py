@@ -146,6 +146,19 @@ def test_a_page_that_turns_bad_during_the_soak_takes_the_canary_back(scene: Scen
     assert (scene.metric("patchwright_rollbacks_total", reason="HealthCheckFailed") or 0) >= 1
 
 
+def test_a_job_that_fails_holds_the_start_and_what_is_well_again_goes_on(scene: Scene) -> None:
+    scene.add_nodes(3)
+    job = {"image": "smoke:1", "args": ["--exit-code=4", "--message=till-shut"]}
+    check = {"name": "smoke", "job": job, "interval": "2s", "timeout": "5s", "probeTimeout": "20s"}
+    scene.policy(strategy=HALF, healthChecks=[check])
+    rollout = scene.rollout("5.9")
+    held = scene.until_message(rollout, "does not start: health check smoke is unhealthy before the patch")
+    assert "its Job exited with 4: till-shut" in held["message"]
+    assert scene.touched(rollout) == []
+    scene.change("PatchPolicy", scene.name, {"spec": {"healthChecks": [{**check, "job": {"image": "smoke:1"}}]}})
+    assert scene.until_phase(rollout, "Succeeded")["updated"] == "3/3"
+
+
 def test_a_fleet_that_is_unhealthy_already_does_not_start_until_it_is_well(scene: Scene) -> None:
     scene.add_nodes(2)
     with StatusServer() as page:

@@ -8,17 +8,9 @@ from datetime import timedelta
 
 from golden.people import with_people
 from patchwright.domain.actions import JobStep
+from patchwright.domain.checks import HealthCheck, HttpCheck
 from patchwright.domain.health import Finding
-from patchwright.domain.model import (
-    Canary,
-    Drain,
-    HealthCheck,
-    HttpCheck,
-    MaintenanceWindow,
-    Quantity,
-    Strategy,
-    Wave,
-)
+from patchwright.domain.model import Canary, Drain, MaintenanceWindow, Quantity, Strategy, Wave
 from patchwright.domain.nodes.view import Owner
 from patchwright.domain.policy import PolicyQuestion, Violation
 from support.simulator import loop

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from patchwright.domain import health
+from patchwright.domain.checks import Baseline, HealthCheck, HttpCheck
 from patchwright.domain.health import CheckState, Finding, Measurement
-from patchwright.domain.model import Baseline, HealthCheck, HttpCheck
 
 T0 = datetime(2026, 11, 23, tzinfo=UTC)
 KEYS = st.sampled_from(["a", "b", "c", "d"])

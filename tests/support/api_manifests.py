@@ -137,6 +137,16 @@ FULL: Final[Mapping[str, Manifest]] = {
                         "for": "jsonpath={.status.phase}=Running",
                     },
                 },
+                {
+                    "name": "smoke",
+                    "job": {
+                        "image": "smoke:1",
+                        "command": ["smoke"],
+                        "args": ["--buy"],
+                        "env": [{"name": "SHOP", "value": "shop"}, {"name": "EMPTY"}],
+                        "serviceAccountName": "smoke",
+                    },
+                },
             ],
             "rollback": {"enabled": True, "scope": "All"},
             "policy": {"package": "patchwright.rollout", "failurePolicy": "Fail"},

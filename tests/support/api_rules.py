@@ -20,7 +20,7 @@ _WINDOW = "a maintenance window must be at least as long as drain.timeout (10m w
 _WINDOWS = "spec.maintenanceWindows"
 _EXCLUDES: Final = {"excludeFromLoadBalancers": True}
 _WAIT = "loadBalancerWait may only be set with excludeFromLoadBalancers: true"
-_PROBE = "exactly one of workloads, prometheus, http and object must be set"
+_PROBE = "exactly one of workloads, prometheus, http, object and job must be set"
 _CHANGED = "spec.change.images[0]"
 _REF = "must be a valid Git reference (git check-ref-format)"
 

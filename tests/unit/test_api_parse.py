@@ -9,7 +9,7 @@ import pytest
 
 from patchwright import errors
 from patchwright.api import parse, scalars
-from patchwright.domain import model
+from patchwright.domain import checks, model
 from patchwright.domain.model import Key, Quantity
 from patchwright.domain.repository import PolicyRepository, VerifyRequest
 from patchwright.domain.sources import GitReference, VerifyMode
@@ -70,7 +70,7 @@ def test_a_full_policy_arrives_with_every_field() -> None:
         model.Toleration("dedicated", "Equal", "gpu", "NoSchedule"),
         model.Toleration(None, "Exists", None, "NoExecute"),
     )
-    assert [check.name for check in found.health_checks] == ["apps", "errors", "front", "db", "dbs"]
+    assert [check.name for check in found.health_checks] == ["apps", "errors", "front", "db", "dbs", "smoke"]
     assert (found.rollback, found.policy, found.suspend) == (model.Rollback(), model.PolicyRef(), False)
 
 
@@ -85,20 +85,25 @@ def test_selectors_arrive_as_requirements() -> None:
 
 
 def test_health_checks_arrive_with_their_probes() -> None:
-    apps, bad, front, db, dbs = parse.parse_policy(live(FULL["PatchPolicy"])).health_checks
-    assert isinstance(apps.probe, model.WorkloadsCheck)
+    apps, bad, front, db, dbs, smoke = parse.parse_policy(live(FULL["PatchPolicy"])).health_checks
+    assert isinstance(apps.probe, checks.WorkloadsCheck)
     assert apps.probe.kinds == ("Deployment", "StatefulSet")
     assert (apps.interval, apps.timeout, apps.probe_timeout, apps.baseline) == (
-        timedelta(seconds=10), timedelta(minutes=2), timedelta(seconds=3), model.Baseline.EXCLUDE,
+        timedelta(seconds=10), timedelta(minutes=2), timedelta(seconds=3), checks.Baseline.EXCLUDE,
     )  # fmt: skip
-    assert bad.probe == model.PrometheusCheck(
+    assert bad.probe == checks.PrometheusCheck(
         "http://prometheus.monitoring:9090", "rate(errors_total[1m]) > 5", "up == 1"
     )
-    assert bad.baseline is model.Baseline.BLOCK
-    assert front.probe == model.HttpCheck("https://shop.example/healthz?full=1", (200, 204))
-    assert db.probe == model.ObjectCheck("db.example/v1", "Cluster", "condition=Ready", "data", "main")
-    assert isinstance(dbs.probe, model.ObjectCheck)
+    assert bad.baseline is checks.Baseline.BLOCK
+    assert front.probe == checks.HttpCheck("https://shop.example/healthz?full=1", (200, 204))
+    assert db.probe == checks.ObjectCheck("db.example/v1", "Cluster", "condition=Ready", "data", "main")
+    assert isinstance(dbs.probe, checks.ObjectCheck)
     assert dbs.probe.selector is not None
+    assert smoke.probe == checks.JobCheck("smoke:1", ("smoke",), ("--buy",), (("SHOP", "shop"), ("EMPTY", "")), "smoke")
+    assert (smoke.interval, smoke.timeout, smoke.probe_timeout, smoke.slow) == (
+        timedelta(minutes=1), timedelta(seconds=30), timedelta(minutes=2), True,
+    )  # fmt: skip
+    assert not front.slow
 
 
 def test_a_canary_is_chosen_by_count_or_by_selector() -> None:

@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from patchwright.domain import health
+from patchwright.domain.checks import Baseline, HealthCheck, HttpCheck, JobCheck
 from patchwright.domain.health import CheckState, Finding, Measurement
-from patchwright.domain.model import Baseline, HealthCheck, HttpCheck
 
 T0 = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -194,6 +194,13 @@ def test_of_several_unhealthy_checks_a_failed_one_speaks_and_the_others_are_coun
     verdict = health.judge([patient, failed], {}, now=at(599))
     assert (verdict.failed, verdict.check) == (True, "strict")
     assert verdict.message == "health check strict: b is bad; 1 more checks are unhealthy"
+
+
+def test_nothing_is_excused_by_a_job_that_takes_minutes() -> None:
+    job = HealthCheck("smoke", JobCheck("smoke:1"), probe_timeout=timedelta(minutes=2))
+    quick, slow = watched(check(), measured(0)), watched(job, measured(0))
+    assert health.judge([quick, slow], {}, now=at(30)).unmeasured == ("web",)
+    assert health.judge([slow], {}, now=at(200)).healthy
 
 
 def test_health_is_as_old_as_its_oldest_evidence_and_as_young_as_its_last_recovery() -> None:

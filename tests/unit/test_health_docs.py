@@ -18,7 +18,7 @@ def test_the_example_is_a_valid_policy_with_every_kind_of_check() -> None:
     document = yaml.safe_load(block)
     assert parse.validate(document) == []
     checks = document["spec"]["healthChecks"]
-    assert {"workloads", "prometheus", "http", "object"} <= {key for check in checks for key in check}
+    assert {"workloads", "prometheus", "http", "object", "job"} <= {key for check in checks for key in check}
 
 
 def test_every_expression_in_the_table_can_be_read() -> None:

@@ -15,8 +15,9 @@ from aiohttp.test_utils import TestServer
 
 from patchwright.adapters.health import Probes
 from patchwright.adapters.kube.client import connect
+from patchwright.domain.checks import HealthCheck, WorkloadsCheck
 from patchwright.domain.health import Measurement
-from patchwright.domain.model import HealthCheck, Selector, WorkloadsCheck
+from patchwright.domain.model import Selector
 from patchwright.errors import HealthProbeError
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)

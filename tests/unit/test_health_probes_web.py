@@ -17,8 +17,8 @@ from aiohttp.test_utils import TestServer
 
 from patchwright.adapters.health import Probes
 from patchwright.adapters.kube.client import KubeApi
+from patchwright.domain.checks import HealthCheck, HttpCheck, Probe, PrometheusCheck
 from patchwright.domain.health import Finding, Measurement
-from patchwright.domain.model import HealthCheck, HttpCheck, Probe, PrometheusCheck
 from patchwright.errors import HealthProbeError
 from patchwright.sandbox import pki
 

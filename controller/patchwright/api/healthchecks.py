@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from patchwright.api.base import Form, WireModel, at_least_one_of, exactly_one_of
-from patchwright.api.scalars import Duration, Int, Label, Name, Query, WebUrl, given, matching
+from patchwright.api.containers import Command, Env
+from patchwright.api.scalars import Duration, Image, Int, Label, Name, Query, WebUrl, given, matching
 from patchwright.api.selectors import LabelSelector
-from patchwright.domain import expressions, model
+from patchwright.domain import checks, expressions, model
 
-_PROBES = ("workloads", "prometheus", "http", "object")
-_DEFAULT = model.HealthCheck("", model.HttpCheck(""))
+_PROBES = ("workloads", "prometheus", "http", "object", "job")
+_DEFAULT = checks.HealthCheck("", checks.HttpCheck(""))
 # Every drain makes replicas unavailable until they run elsewhere: the workloads check must live longer than that.
 _MOVING = timedelta(minutes=5)
 # A restart of Prometheus must not roll a fleet back.
 _BLIP = timedelta(seconds=30)
+# A Job that takes longer is given longer.
+_RUN = timedelta(minutes=2)
+_EVERY_RUN = timedelta(minutes=1)
 _WAIT_WORDS = (
     "must be as in kubectl wait --for: condition=Ready, condition=Ready=false or jsonpath={.status.phase}=Bound"
 )
@@ -45,12 +48,12 @@ class WorkloadsCheck(WireModel):
     ) = None
     """The kinds to look at; left out, Deployment, StatefulSet and DaemonSet."""
 
-    def domain(self) -> model.WorkloadsCheck:
+    def domain(self) -> checks.WorkloadsCheck:
         """Convert to the domain."""
         spaces = self.namespace_selector.domain() if self.namespace_selector else model.Selector()
         selector = self.selector.domain() if self.selector else model.Selector()
         kinds = given(self.kinds, ("Deployment", "StatefulSet", "DaemonSet"))
-        return model.WorkloadsCheck(spaces, selector, kinds=tuple(dict.fromkeys(kinds)))
+        return checks.WorkloadsCheck(spaces, selector, kinds=tuple(dict.fromkeys(kinds)))
 
 
 class PrometheusCheck(WireModel):
@@ -64,9 +67,9 @@ class PrometheusCheck(WireModel):
     require: Query | None = None
     """PromQL that must return at least one series; use it to notice missing metrics."""
 
-    def domain(self) -> model.PrometheusCheck:
+    def domain(self) -> checks.PrometheusCheck:
         """Convert to the domain."""
-        return model.PrometheusCheck(self.address, self.unhealthy, require=self.require)
+        return checks.PrometheusCheck(self.address, self.unhealthy, require=self.require)
 
 
 class HttpCheck(WireModel):
@@ -79,9 +82,9 @@ class HttpCheck(WireModel):
     ) = None
     """The HTTP statuses that mean healthy; left out, only 200."""
 
-    def domain(self) -> model.HttpCheck:
+    def domain(self) -> checks.HttpCheck:
         """Convert to the domain."""
-        return model.HttpCheck(self.url, given(self.expected_statuses, (200,)))
+        return checks.HttpCheck(self.url, given(self.expected_statuses, (200,)))
 
 
 class ObjectCheck(WireModel):
@@ -109,9 +112,9 @@ class ObjectCheck(WireModel):
     ]
     """What must hold: `condition=Ready`, `condition=Ready=false`, `jsonpath={.status.phase}=Running`."""
 
-    def domain(self) -> model.ObjectCheck:
+    def domain(self) -> checks.ObjectCheck:
         """Convert to the domain."""
-        return model.ObjectCheck(
+        return checks.ObjectCheck(
             self.api_version,
             self.kind,
             wait_for=self.wait_for,
@@ -121,13 +124,32 @@ class ObjectCheck(WireModel):
         )
 
 
+class JobCheck(WireModel):
+    """A Job with one pod must succeed; each measurement runs one in the policy's namespace, and deletes it again."""
+
+    image: Image
+    """The image to run; pin it by digest."""
+    command: Command | None = None
+    """The entry point; left out, the image's."""
+    args: Command | None = None
+    """The arguments; left out, the image's."""
+    env: Env | None = None
+    """Environment variables."""
+    service_account_name: Name | None = None
+    """The ServiceAccount whose token the pod gets; left out, it gets none."""
+
+    def domain(self) -> checks.JobCheck:
+        """Convert to the domain."""
+        env = tuple((one.name, one.value or "") for one in self.env or ())
+        return checks.JobCheck(
+            self.image, self.command or (), self.args or (), env=env, service_account=self.service_account_name
+        )
+
+
 class HealthCheck(WireModel):
     """One thing that must be healthy for a rollout to begin and to go on; a check that cannot be made is unhealthy."""
 
     rules = (exactly_one_of(*_PROBES),)
-    hints: ClassVar[Mapping[str, str]] = {
-        "job": "a Job as health check is not supported yet; use one of workloads, prometheus, http and object"
-    }
     name: Label
     """The check's name in messages, events and metrics; unique in the list."""
     workloads: WorkloadsCheck | None = None
@@ -138,26 +160,28 @@ class HealthCheck(WireModel):
     """A URL answers as expected."""
     object: ObjectCheck | None = None
     """Any object has a condition or a value."""
+    job: JobCheck | None = None
+    """A Job of yours succeeds."""
     interval: Duration | None = None
-    """How often the check is made; left out, `10s`."""
+    """How often the check is made; left out, `10s`, and `1m` for `job`."""
     timeout: Duration | None = None
     """How long it may stay unhealthy before the wave has failed; new starts are held at once. Left out, `30s`, and `5m`
     for `workloads`."""
     probe_timeout: Duration | None = None
-    """How long one measurement may take before it counts as unhealthy; left out, `5s`."""
+    """How long one measurement may take before it counts as unhealthy; left out, `5s`, and `2m` for `job`."""
     baseline: Literal["Block", "Exclude"] | None = None
     """What was unhealthy before the patch: `Block` does not start, `Exclude` starts and ignores it. Left out, `Block`,
     and `Exclude` for `workloads`."""
 
-    def domain(self) -> model.HealthCheck:
+    def domain(self) -> checks.HealthCheck:
         """Convert to the domain."""
-        probe = self.workloads or self.prometheus or self.http or self.object
+        probe = self.workloads or self.prometheus or self.http or self.object or self.job
         assert probe is not None  # by the rule above
-        return model.HealthCheck(
+        return checks.HealthCheck(
             self.name,
             probe.domain(),
-            interval=given(self.interval, _DEFAULT.interval),
+            interval=given(self.interval, _EVERY_RUN if self.job else _DEFAULT.interval),
             timeout=given(self.timeout, _MOVING if self.workloads else _BLIP),
-            probe_timeout=given(self.probe_timeout, _DEFAULT.probe_timeout),
-            baseline=model.Baseline(given(self.baseline, "Exclude" if self.workloads else "Block")),
+            probe_timeout=given(self.probe_timeout, _RUN if self.job else _DEFAULT.probe_timeout),
+            baseline=checks.Baseline(given(self.baseline, "Exclude" if self.workloads else "Block")),
         )

@@ -8,8 +8,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from patchwright.api.base import Immutable, Rule, Unique, WireModel, at_most_one_of, exactly_one_of
+from patchwright.api.containers import Command, Env
 from patchwright.api.scalars import (
-    Argument,
     Bool,
     Digest,
     Duration,
@@ -26,26 +26,6 @@ from patchwright.api.scalars import (
 from patchwright.domain import model
 
 _SAYS_WHAT = "has(self.{0}.image) || has(self.{0}.command) || has(self.{0}.args) || has(self.{0}.env)"
-
-
-class EnvVar(WireModel):
-    """An environment variable with a plain value."""
-
-    hints: ClassVar[Mapping[str, str]] = {
-        "valueFrom": "valueFrom is not supported; mount or fetch secrets inside the image"
-    }
-    name: Annotated[
-        str,
-        Field(min_length=1, max_length=253),
-        matching("^[A-Za-z_][A-Za-z0-9_.-]*$", "must be the name of an environment variable"),
-    ]
-    """The variable's name; unique in the list."""
-    value: Argument | None = None
-    """Its value; left out, empty. It is not for secrets: everybody who may read the rollout can read it."""
-
-
-Command = Annotated[tuple[Argument, ...], Field(max_length=64)]
-Env = Annotated[tuple[EnvVar, ...], Field(max_length=64), Unique("name")]
 
 
 class Step(WireModel):

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from patchwright.domain.model import Baseline, HealthCheck
+from patchwright.domain.checks import Baseline, HealthCheck
 
 # Above this share of unhealthy items a comparison with "before" says nothing any more.
 SICK_SHARE = 0.5
@@ -148,11 +148,16 @@ def may_start(states: Sequence[CheckState], *, now: datetime) -> Start:
 def _unmeasured(states: Sequence[CheckState], now: datetime) -> tuple[str, ...]:
     """Name the checks whose last measurement is missing or too old to act on: its successor is long overdue.
 
-    Checks are measured together, so one waits for the slowest of them, once for its turn and once for its result.
+    Checks are measured together, the slow ones and the others, so one waits for the slowest of its kind, once for its
+    turn and once for its result.
     """
-    patience = max((s.check.probe_timeout for s in states), default=timedelta(0))
+    patience = dict.fromkeys((True, False), timedelta(0))
+    for s in states:
+        patience[s.check.slow] = max(patience[s.check.slow], s.check.probe_timeout)
     return tuple(
-        s.check.name for s in states if s.measured is None or now >= s.measured.at + 2 * (s.check.interval + patience)
+        s.check.name
+        for s in states
+        if s.measured is None or now >= s.measured.at + 2 * (s.check.interval + patience[s.check.slow])
     )
 
 

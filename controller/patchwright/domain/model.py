@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from patchwright.domain.checks import HealthCheck
 from patchwright.domain.images.imagepolicy import Followed
 from patchwright.domain.images.trust import Verify
 from patchwright.domain.writeback.settings import Write
@@ -168,75 +169,6 @@ class PolicyRef:
 
     package: str = "patchwright.rollout"
     failure_policy: FailurePolicy = FailurePolicy.FAIL
-
-
-@dataclass(frozen=True, slots=True)
-class WorkloadsCheck:
-    """Deployments, StatefulSets and DaemonSets are available and observed at their generation."""
-
-    namespace_selector: Selector
-    selector: Selector
-    kinds: tuple[str, ...] = ("Deployment", "StatefulSet", "DaemonSet")
-
-
-@dataclass(frozen=True, slots=True)
-class PrometheusCheck:
-    """``unhealthy`` must return no series (as an alerting rule), ``require`` must return at least one."""
-
-    address: str
-    unhealthy: str | None = None
-    require: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class HttpCheck:
-    """A GET on ``url`` must answer with one of ``expected_statuses``."""
-
-    url: str
-    expected_statuses: tuple[int, ...] = (200,)
-
-
-@dataclass(frozen=True, slots=True)
-class ObjectCheck:
-    """An object must satisfy ``wait_for``, in the words of ``kubectl wait --for``.
-
-    ``condition=Ready``, ``condition=Ready=false`` or ``jsonpath={.status.phase}=Running``. Exactly one of ``name`` and
-    ``selector`` says which objects; all of them must satisfy it, and none found is unhealthy.
-    """
-
-    api_version: str
-    kind: str
-    wait_for: str
-    namespace: str | None = None
-    name: str | None = None
-    selector: Selector | None = None
-
-
-Probe = WorkloadsCheck | PrometheusCheck | HttpCheck | ObjectCheck
-
-
-class Baseline(StrEnum):
-    """What a finding that was there before the patch means."""
-
-    BLOCK = "Block"
-    EXCLUDE = "Exclude"
-
-
-@dataclass(frozen=True, slots=True)
-class HealthCheck:
-    """A named check.
-
-    ``timeout`` is how long it may stay unhealthy before the wave has failed; new starts are held at once.
-    ``probe_timeout`` bounds one measurement. ``baseline`` decides about findings older than the rollout: ``Block`` does
-    not start, ``Exclude`` starts and does not blame the patch for them.
-    """
-
-    name: str
-    probe: Probe
-    interval: timedelta = timedelta(seconds=10)
-    timeout: timedelta = timedelta(0)
-    probe_timeout: timedelta = timedelta(seconds=5)
-    baseline: Baseline = Baseline.BLOCK
 
 
 class Trigger(StrEnum):

@@ -13,6 +13,7 @@ import signal
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 
 import kopf
 from aiohttp import web as aioweb
@@ -191,12 +192,14 @@ class Crew:
         self._repositories = RepositoryReconciler(made.source_world)
         self.rollouts = Runner("rollout", self._rollout)
         self.checks = Runner("health of rollout", self._measure)
+        # A Job takes minutes, in which whatever else is unhealthy must be seen.
+        self.jobs = Runner("Jobs for the health of rollout", partial(self._measure, slow=True))
         self._images = ImageReconciler(made.world, made.policies, made.image_world)
         self._policies = PolicyReconciler(made.policies, made.world, self._images)
         self.policies = Runner("policy", self._policy)
         self.images = Runner("images of policy", self._follow)
         self.repositories = Runner("repository", self._repository)
-        self.runners = (self.rollouts, self.checks, self.policies, self.images, self.repositories)
+        self.runners = (self.rollouts, self.checks, self.jobs, self.policies, self.images, self.repositories)
         self.begin = self._repositories.begin
         self._keys: dict[str, Key] = {}
         self._soon: asyncio.TimerHandle | None = None
@@ -238,6 +241,7 @@ class Crew:
             self.policies.wake(Key(key.namespace, facts.policy_name))
         self.rollouts.wake(key)
         self.checks.wake(key)
+        self.jobs.wake(key)
 
     def _wake_active(self, wanted: Callable[[PatchRollout], bool] = lambda _: True) -> None:
         for key in self._world.rollouts.keys():  # noqa: SIM118 (a port's method)
@@ -255,15 +259,16 @@ class Crew:
             # Others may have waited for this one, to end or to be allowed; checks begin and end with phases.
             self._wake_active()
             self.checks.wake(key)
+            self.jobs.wake(key)
             if after is not None and after.rollout is not None:
                 self.policies.wake(Key(key.namespace, after.rollout.policy_name))
                 self.images.wake(Key(key.namespace, after.rollout.policy_name))
         return delay
 
-    async def _measure(self, key: Key) -> timedelta | None:
+    async def _measure(self, key: Key, *, slow: bool = False) -> timedelta | None:
         if self._world.rollouts.get(key) is None:
             return None
-        changed, delay = await self._reconciler.measure(key)
+        changed, delay = await self._reconciler.measure(key, slow=slow)
         if changed:
             self.rollouts.wake(key)
         return delay

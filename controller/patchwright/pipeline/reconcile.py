@@ -6,7 +6,7 @@ any two requests leaves the world in a state that the next round understands.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
@@ -93,8 +93,8 @@ class Reconciler:
             await targets.refresh(self._world, target)
         return False
 
-    async def measure(self, key: Key) -> tuple[bool, timedelta]:
-        """Make the health checks of a rollout that are due.
+    async def measure(self, key: Key, *, slow: bool = False) -> tuple[bool, timedelta]:
+        """Make the health checks of a rollout that are due: the ``slow`` ones, or all others.
 
         Returns:
             Whether a verdict may have changed, and how long until the next check is due.
@@ -103,12 +103,14 @@ class Reconciler:
         if case is None or case.policy is None or case.state.phase in TERMINAL or case.state.outcome:
             return False, IDLE
         facts = self._facts.setdefault(case.uid, Facts(self._since))
-        states = observe.checks(case.policy, facts)
+        states = _lane(observe.checks(case.policy, facts), slow=slow)
+        if not states:
+            return False, IDLE
         changed = await probe.measure(
             self._world, states, namespace=case.key.namespace, baseline=case.state.baseline, facts=facts
         )
         now = self._world.clock.now()
-        due = health.next_measurement(observe.checks(case.policy, facts), now=now)
+        due = health.next_measurement(_lane(observe.checks(case.policy, facts), slow=slow), now=now)
         return changed, max(AGAIN, due - now) if due else IDLE
 
     def _next(self, decision: Decision, report: act.Report, case: ports.Case, facts: Facts) -> timedelta:
@@ -205,6 +207,10 @@ class Reconciler:
         )
         await self._save(case, state, facts, now=self._world.clock.now())
         return IDLE
+
+
+def _lane(states: Sequence[health.CheckState], *, slow: bool) -> list[health.CheckState]:
+    return [state for state in states if state.check.slow is slow]
 
 
 def _rollout(case: ports.Case) -> PatchRollout:

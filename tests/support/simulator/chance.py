@@ -10,12 +10,11 @@ from random import Random
 
 from patchwright import errors
 from patchwright.domain.actions import JobStep
+from patchwright.domain.checks import HealthCheck, HttpCheck
 from patchwright.domain.health import Finding
 from patchwright.domain.model import (
     Canary,
     Drain,
-    HealthCheck,
-    HttpCheck,
     MaintenanceWindow,
     OnTimeout,
     Operator,

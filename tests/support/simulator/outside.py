@@ -9,9 +9,10 @@ from datetime import datetime, timedelta
 
 from patchwright import errors
 from patchwright.domain.actions import NodeRef, WorkloadRef
+from patchwright.domain.checks import HealthCheck
 from patchwright.domain.health import Finding, Measurement, unmade
 from patchwright.domain.images import trust
-from patchwright.domain.model import HealthCheck, ImagePin, Key, PatchPolicy
+from patchwright.domain.model import ImagePin, Key, PatchPolicy
 from patchwright.domain.nodes.view import EvictionAttempt
 from patchwright.domain.policy import PolicyDecision, PolicyQuestion, Violation, input_digest
 from patchwright.domain.state import RolloutState

@@ -101,7 +101,8 @@ class Process:
         if event is None:
             event = self._wakes[key] = asyncio.Event()
             self._spawn(self._work(key, event))
-            self._spawn(self._measure(key))
+            self._spawn(self._measure(key, slow=False))
+            self._spawn(self._measure(key, slow=True))
         event.set()
 
     def _spawn(self, work: object) -> None:
@@ -159,9 +160,9 @@ class Process:
                 await orphans.sweep()
             await asyncio.sleep(SWEEP)
 
-    async def _measure(self, key: Key) -> None:
+    async def _measure(self, key: Key, *, slow: bool) -> None:
         while key in self._wakes:
-            changed, delay = await self.reconciler.measure(key)
+            changed, delay = await self.reconciler.measure(key, slow=slow)
             if changed and key in self._wakes:
                 self._wakes[key].set()
             await asyncio.sleep(max(GAP, delay.total_seconds()))

@@ -11,8 +11,9 @@ import pytest
 from patchwright.domain import health
 from patchwright.domain.actions import Cordon, DeleteJob, JobStep, ListPods, StartJob, Uncordon
 from patchwright.domain.actions import Mark as WriteRecord
+from patchwright.domain.checks import HealthCheck, HttpCheck
 from patchwright.domain.health import CheckState, Finding, Measurement
-from patchwright.domain.model import HealthCheck, HttpCheck, MaintenanceWindow, Rollback, RollbackScope
+from patchwright.domain.model import MaintenanceWindow, Rollback, RollbackScope
 from patchwright.domain.nodes.record import Mark
 from patchwright.domain.snapshot import Decision
 from patchwright.domain.state import Phase

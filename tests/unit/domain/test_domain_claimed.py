@@ -20,15 +20,9 @@ from patchwright.domain.actions import (
     Uncordon,
 )
 from patchwright.domain.actions import Mark as WriteRecord
+from patchwright.domain.checks import HealthCheck, HttpCheck
 from patchwright.domain.health import CheckState, Finding, Measurement
-from patchwright.domain.model import (
-    HealthCheck,
-    HttpCheck,
-    MaintenanceWindow,
-    Quantity,
-    Rollback,
-    RollbackScope,
-)
+from patchwright.domain.model import MaintenanceWindow, Quantity, Rollback, RollbackScope
 from patchwright.domain.nodes import jobs
 from patchwright.domain.nodes.procedure import NodeKind
 from patchwright.domain.nodes.record import Mark

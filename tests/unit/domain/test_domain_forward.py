@@ -11,8 +11,9 @@ import pytest
 from patchwright.domain import health
 from patchwright.domain.actions import AskPolicy, Cordon, JobStep, ListPods
 from patchwright.domain.actions import Mark as WriteRecord
+from patchwright.domain.checks import HealthCheck, HttpCheck
 from patchwright.domain.health import CheckState, Finding, Measurement
-from patchwright.domain.model import HealthCheck, HttpCheck, Wave
+from patchwright.domain.model import Wave
 from patchwright.domain.nodes import draining
 from patchwright.domain.nodes.record import Mark
 from patchwright.domain.snapshot import Decision

@@ -10,17 +10,10 @@ import pytest
 
 from patchwright.domain import health
 from patchwright.domain.actions import AskPolicy, Cordon, JobStep, ListPods
+from patchwright.domain.checks import HealthCheck, HttpCheck
 from patchwright.domain.health import CheckState, Finding, Measurement
 from patchwright.domain.images import trust
-from patchwright.domain.model import (
-    Drain,
-    FailurePolicy,
-    HealthCheck,
-    HttpCheck,
-    MaintenanceWindow,
-    OnTimeout,
-    PolicyRef,
-)
+from patchwright.domain.model import Drain, FailurePolicy, MaintenanceWindow, OnTimeout, PolicyRef
 from patchwright.domain.nodes.record import Mark
 from patchwright.domain.snapshot import Decision
 from patchwright.domain.state import Phase

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from patchwright.domain.actions import AskPolicy, Cordon
+from patchwright.domain.checks import Baseline, HealthCheck, HttpCheck
 from patchwright.domain.health import CheckState, Finding, Measurement
-from patchwright.domain.model import Baseline, HealthCheck, HttpCheck
 from patchwright.domain.nodes.record import Mark
 from patchwright.domain.snapshot import Decision
 from patchwright.domain.state import Phase, Plan, RolloutState

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from patchwright.domain import health
+from patchwright.domain.checks import HealthCheck, HttpCheck
 from patchwright.domain.health import CheckState, Finding, Measurement
-from patchwright.domain.model import FailurePolicy, HealthCheck, HttpCheck, MaintenanceWindow, PolicyRef
+from patchwright.domain.model import FailurePolicy, MaintenanceWindow, PolicyRef
 from patchwright.domain.nodes.record import Mark
 from patchwright.domain.policy import Violation, Waiver
 from patchwright.domain.state import NOTES_KEPT, Phase, RolloutState

@@ -10,16 +10,10 @@ import pytest
 
 from patchwright.domain import health
 from patchwright.domain.actions import ListWorkloadPods, MarkWorkload, RestoreImages, SetImages
+from patchwright.domain.checks import HealthCheck, HttpCheck
 from patchwright.domain.decide import decide
 from patchwright.domain.health import CheckState, Finding, Measurement
-from patchwright.domain.model import (
-    HealthCheck,
-    HttpCheck,
-    MaintenanceWindow,
-    Quantity,
-    Rollback,
-    RollbackScope,
-)
+from patchwright.domain.model import MaintenanceWindow, Quantity, Rollback, RollbackScope
 from patchwright.domain.snapshot import Decision
 from patchwright.domain.state import Phase, RolloutState
 from patchwright.domain.workloads.record import Mark, Part

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -10,9 +11,10 @@ from patchwright.adapters.health.looks import short
 from patchwright.adapters.kube import selectors
 from patchwright.adapters.kube.client import LIST_TIMEOUT, Answer, KubeApi
 from patchwright.domain.model import Selector
-from patchwright.errors import ClusterUnavailable, HealthProbeError, NotFound
+from patchwright.errors import ClusterError, ClusterUnavailable, HealthProbeError, NotFound
 
 PAGE: Final = 500
+_RIGHTS: Final = {"GET": "get and list", "POST": "create, get and delete"}
 
 
 class Expired(HealthProbeError):
@@ -38,6 +40,19 @@ class Cluster:
         except ClusterUnavailable as error:
             raise HealthProbeError(f"the API server is away: {error.message}; the check is made again") from error
         return _checked(answer, path)
+
+    async def create(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Create an object; raises as ``get``."""
+        try:
+            answer = await self._api.send("POST", path, body=body)
+        except ClusterUnavailable as error:
+            raise HealthProbeError(f"the API server is away: {error.message}; the check is made again") from error
+        return _checked(answer, path, "POST")
+
+    async def delete(self, path: str) -> None:
+        """Delete an object and what it owns; nobody is told when that fails, for it goes by itself in the end."""
+        with contextlib.suppress(ClusterError):
+            await self._api.send("DELETE", path, body={"propagationPolicy": "Background"})
 
     async def items(self, path: str, selector: Selector) -> list[Mapping[str, Any]]:
         """List every object at ``path`` that ``selector`` matches, page by page; raises as ``get``."""
@@ -67,7 +82,7 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def _checked(answer: Answer, path: str) -> Mapping[str, Any]:
+def _checked(answer: Answer, path: str, verb: str = "GET") -> Mapping[str, Any]:
     if answer.ok:
         return answer.body
     said = short(answer.message)
@@ -77,6 +92,6 @@ def _checked(answer: Answer, path: str) -> Mapping[str, Any]:
         raise Expired(f"the API server forgot the list of {path} midway ({said}); the check is made again")
     if answer.code in (401, 403):
         raise HealthProbeError(
-            f"the API server refuses GET {path}: {said}; let the operator's role get and list this resource"
+            f"the API server refuses {verb} {path}: {said}; let the operator's role {_RIGHTS[verb]} this resource"
         )
-    raise HealthProbeError(f"the API server answers GET {path} with {answer.code}: {said}; the check is made again")
+    raise HealthProbeError(f"the API server answers {verb} {path} with {answer.code}: {said}; the check is made again")

@@ -11,8 +11,9 @@ from patchwright.adapters.health.cluster import Cluster, segment
 from patchwright.adapters.health.looks import Look, empty, short
 from patchwright.adapters.kube import selectors
 from patchwright.domain import expressions
+from patchwright.domain.checks import ObjectCheck
 from patchwright.domain.health import Finding
-from patchwright.domain.model import ObjectCheck, Selector
+from patchwright.domain.model import Selector
 from patchwright.errors import HealthProbeError, NotFound
 
 _API_VERSION: Final = re.compile(r"(?:[a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?v[0-9][a-z0-9]*")

@@ -7,14 +7,14 @@ import asyncio
 import aiohttp
 
 from patchwright import ports
-from patchwright.adapters.health import prometheus, web, workloads
+from patchwright.adapters.health import jobs, prometheus, web, workloads
 from patchwright.adapters.health.cluster import Cluster
 from patchwright.adapters.health.looks import Look
 from patchwright.adapters.health.objects import Objects
 from patchwright.adapters.health.session import new_session
 from patchwright.adapters.kube.client import KubeApi
+from patchwright.domain.checks import HealthCheck, HttpCheck, JobCheck, ObjectCheck, PrometheusCheck, WorkloadsCheck
 from patchwright.domain.health import Measurement
-from patchwright.domain.model import HealthCheck, HttpCheck, ObjectCheck, PrometheusCheck, WorkloadsCheck
 from patchwright.errors import HealthProbeError, NotFound
 
 
@@ -67,6 +67,9 @@ class Probes:
                 return await web.look(self._web(), probe)
             case ObjectCheck() as probe:
                 return await self._objects.look(probe, namespace=namespace, tenant=tenant)
+            case JobCheck() as probe:
+                seconds = check.probe_timeout.total_seconds()
+                return await jobs.look(self._cluster, probe, name=check.name, namespace=namespace, seconds=seconds)
 
     def _web(self) -> aiohttp.ClientSession:
         # Opened late, because a session belongs to the event loop that is running.
@@ -83,3 +86,5 @@ def _subject(check: HealthCheck) -> str:
             return f"GET {url}"
         case WorkloadsCheck() | ObjectCheck():
             return "the API server"
+        case JobCheck():
+            return "its Job"

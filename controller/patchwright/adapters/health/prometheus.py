@@ -22,8 +22,8 @@ import aiohttp
 from patchwright.adapters.health.looks import Look, short
 from patchwright.adapters.health.session import cause
 from patchwright.domain import endpoints
+from patchwright.domain.checks import PrometheusCheck
 from patchwright.domain.health import Finding
-from patchwright.domain.model import PrometheusCheck
 from patchwright.errors import HealthProbeError
 
 MAX_BYTES: Final = 4 * 1024 * 1024

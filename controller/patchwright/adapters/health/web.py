@@ -14,8 +14,8 @@ import aiohttp
 from patchwright.adapters.health.looks import Look
 from patchwright.adapters.health.session import cause
 from patchwright.domain import endpoints
+from patchwright.domain.checks import HttpCheck
 from patchwright.domain.health import Finding
-from patchwright.domain.model import HttpCheck
 from patchwright.errors import HealthProbeError
 
 

@@ -13,8 +13,8 @@ from typing import Any, Final
 from patchwright.adapters.health.cluster import Cluster, segment
 from patchwright.adapters.health.looks import Look, empty, short
 from patchwright.adapters.kube import selectors
+from patchwright.domain.checks import WorkloadsCheck
 from patchwright.domain.health import Finding
-from patchwright.domain.model import WorkloadsCheck
 from patchwright.errors import HealthProbeError
 
 _PLURALS: Final = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
