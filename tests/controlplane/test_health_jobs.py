@@ -68,6 +68,18 @@ async def test_a_job_that_never_ends_cannot_say_that_all_is_well(
     api.wait(f"/apis/batch/v1/namespaces/{namespace}/jobs", lambda listed: not listed["items"])
 
 
+async def test_a_job_that_somebody_deletes_says_nothing(
+    sandbox: controlplane.ControlPlane, api: client.Client, namespace: str, fleet: list[str]
+) -> None:
+    measured = asyncio.create_task(measure(sandbox.kubeconfig, namespace, "--hang"))
+    path = f"/apis/batch/v1/namespaces/{namespace}/jobs"
+    listed = await asyncio.to_thread(api.wait, path, lambda found: found["items"] and found)
+    [name] = [one["metadata"]["name"] for one in listed["items"]]
+    await asyncio.to_thread(api.delete, f"{path}/{name}")
+    with pytest.raises(HealthProbeError, match=f"Job {namespace}/{name} was deleted before it ended; let it be"):
+        await measured
+
+
 async def test_an_image_that_cannot_be_pulled_is_no_success(
     sandbox: controlplane.ControlPlane, api: client.Client, namespace: str, fleet: list[str]
 ) -> None:

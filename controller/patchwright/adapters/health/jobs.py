@@ -15,7 +15,7 @@ from patchwright.adapters.health.looks import Look, short
 from patchwright.domain.checks import JobCheck
 from patchwright.domain.health import Finding
 from patchwright.domain.model import Operator, Requirement, Selector
-from patchwright.errors import HealthProbeError
+from patchwright.errors import HealthProbeError, NotFound
 
 CHECK: Final = "patchwright.dev/health-check"
 CONTAINER: Final = "check"
@@ -31,20 +31,29 @@ async def look(cluster: Cluster, probe: JobCheck, *, name: str, namespace: str, 
     """Run it once, to its end; it is deleted whatever comes of it.
 
     Raises:
-        HealthProbeError: the API server takes no such Job, or its pod cannot be started.
+        HealthProbeError: the API server takes no such Job, its pod cannot be started, or somebody deletes it midway.
     """
     jobs = f"/apis/batch/v1/namespaces/{segment(namespace)}/jobs"
     made = await cluster.create(jobs, manifest(probe, name=name, seconds=seconds))
     job = made["metadata"]["name"]
     path = f"{jobs}/{segment(job)}"
     try:
-        while True:
-            if (ended := _ended(await cluster.get(path))) is not None:
-                return Look() if ended else Look((Finding("failed", await _told(cluster, namespace, job)),))
-            await _can_start(cluster, namespace, job)
-            await asyncio.sleep(_LOOK_AGAIN)
+        if await _succeeds(cluster, path, namespace, job):
+            return Look()
+        return Look((Finding("failed", await _told(cluster, namespace, job)),))
+    except NotFound as error:
+        raise HealthProbeError(
+            f"Job {namespace}/{job} was deleted before it ended; let it be: the check is made again with a new one"
+        ) from error
     finally:
         await asyncio.shield(cluster.delete(path))
+
+
+async def _succeeds(cluster: Cluster, path: str, namespace: str, job: str) -> bool:
+    while (ended := _ended(await cluster.get(path))) is None:
+        await _can_start(cluster, namespace, job)
+        await asyncio.sleep(_LOOK_AGAIN)
+    return ended
 
 
 def manifest(probe: JobCheck, *, name: str, seconds: float) -> dict[str, Any]:
