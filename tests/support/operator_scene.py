@@ -389,12 +389,18 @@ class Scene(Hands):
     def faults(self) -> list[str]:
         """Give a sentence for each broken law, and the lines of the operator's log that tell of a bug."""
         changes = self.observer.since(self.mark)
-        again, torn = frozenset(self.jobs_deleted), frozenset(self.torn)
-        found = operator_laws.broken(self.before, changes, again=again, torn=torn)
+        found = self.broken(changes)
+        if found:
+            found = self.broken(operator_audit.timed(changes, self.stage.plane.audit()))
         if not self.crashed:
             events = (change.after for change in changes if change.kind == "Event")
             found += operator_laws.untold(changes, self.name, [one for one in events if one is not None])
         return found + [line for line in self.operator.log[self._log_from :].splitlines() if _BUGS.search(line)]
+
+    def broken(self, changes: Sequence[Change]) -> list[str]:
+        """Give a sentence for each broken law."""
+        again, torn = frozenset(self.jobs_deleted), frozenset(self.torn)
+        return operator_laws.broken(self.before, changes, again=again, torn=torn)
 
     def story(self) -> str:
         """Tell what happened, one change a line, for whoever has to find out why a test failed."""

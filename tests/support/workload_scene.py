@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from patchwright.sandbox import fleet
 from support import workload_world
-from support.observer import SYSTEM, Raw
+from support.observer import SYSTEM, Change, Raw
 from support.operator_scene import SCENE, Scene
 
 REPOSITORY: Final = "registry.example/shop/web"
@@ -210,10 +210,9 @@ class WorkloadScene(Scene):
         """Tell what happened, the workloads' changes too."""
         return "\n".join([super().story(), *workload_world.tell(self.observer.since(self.mark), self.name)])
 
-    def faults(self) -> list[str]:
+    def broken(self, changes: Sequence[Change]) -> list[str]:
         """Give a sentence for each broken law, those about workloads too."""
-        changes: Sequence[Any] = self.observer.since(self.mark)
-        return super().faults() + workload_world.broken(self.before, changes)
+        return super().broken(changes) + workload_world.broken(self.before, changes)
 
 
 def _images(deployment: Raw | None) -> list[str]:
