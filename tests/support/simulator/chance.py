@@ -10,7 +10,7 @@ from random import Random
 
 from patchwright import errors
 from patchwright.domain.actions import JobStep
-from patchwright.domain.checks import HealthCheck, HttpCheck
+from patchwright.domain.checks import HealthCheck, HttpCheck, JobCheck
 from patchwright.domain.health import Finding
 from patchwright.domain.model import (
     Canary,
@@ -135,7 +135,10 @@ def _policy(random: Random, nodes: int) -> PatchPolicy:
         topology_key=random.choice((None, None, ZONE)),
         progress_deadline=timedelta(seconds=random.choice((60, 300))),
     )
-    checks = (HealthCheck("probe", HttpCheck("http://web"), timeout=timedelta(seconds=random.choice((0, 30)))),)
+    timeout = timedelta(seconds=random.choice((0, 30)))
+    checks = (HealthCheck("probe", HttpCheck("http://web"), timeout=timeout),)
+    if random.random() < 0.4:
+        checks += (HealthCheck("smoke", JobCheck("smoke:1"), timeout=timeout, probe_timeout=timedelta(seconds=60)),)
     return replace(
         POLICY,
         target=replace(POLICY.target, selector=WORKERS),
