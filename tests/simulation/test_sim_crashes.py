@@ -6,7 +6,8 @@ import pytest
 
 from patchwright.domain.state import Phase
 from support.simulator.calls import Fault
-from support.simulator.cluster import Circumstances, Result, Scenario, play
+from support.simulator.cluster import Result, play
+from support.simulator.forks import Fork, play_all
 from support.simulator.scenarios import STORIES
 
 CRASHES = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
@@ -29,8 +30,6 @@ ENDS = {
     "load balancers and volumes, and back": Phase.ROLLED_BACK,
     "load balancers and volumes, prepared": Phase.SUCCEEDED,
 }
-# The calls of a story are shared out, so that two workers have about the same to do.
-SHARES = 4
 
 
 @pytest.mark.parametrize("story", STORIES)
@@ -45,35 +44,35 @@ def test_without_faults_the_story_ends_as_it_should(story: str) -> None:
 
 
 @pytest.mark.simulation
-@pytest.mark.parametrize("share", range(SHARES))
 @pytest.mark.parametrize("fault", CRASHES)
 @pytest.mark.parametrize("story", STORIES)
-def test_a_crash_at_any_write_changes_nothing_about_the_end(
-    story: str, fault: Fault, share: int, exhaustive: bool
-) -> None:
-    scenario = STORIES[story]
-    expected = play(scenario)
+def test_a_crash_at_any_write_changes_nothing_about_the_end(story: str, fault: Fault, exhaustive: bool) -> None:
     each = 1 if exhaustive or story in WHOLE else THIRD
 
-    for call in range(share * each + CRASHES.index(fault) % each, expected.calls, SHARES * each):
-        _same(scenario, expected, fault, call=call)
+    _nothing_changes(story, fault, CRASHES.index(fault) % each, each)
 
 
 @pytest.mark.simulation
 @pytest.mark.parametrize("fault", ERRORS)
 @pytest.mark.parametrize("story", STORIES)
 def test_an_error_at_any_write_changes_nothing_about_the_end(story: str, fault: Fault, exhaustive: bool) -> None:
-    scenario = STORIES[story]
-    expected = play(scenario)
+    each = 1 if exhaustive else SOME
 
-    for call in range(ERRORS.index(fault), expected.calls, 1 if exhaustive else SOME):
-        _same(scenario, expected, fault, call=call)
+    _nothing_changes(story, fault, ERRORS.index(fault) % each, each)
 
 
-def _same(scenario: Scenario, expected: Result, fault: Fault, *, call: int) -> None:
-    result = play(scenario, Circumstances(faults={call: fault}))
+def _nothing_changes(story: str, fault: Fault, first: int, each: int) -> None:
+    expected, forks = play_all(STORIES[story], lambda call: (fault,) if call % each == first else ())
 
-    where = f"{fault} at call {call} ({expected.log[call]})"
+    assert [fork.call for fork in forks] == list(range(first, expected.calls, each))
+    for fork in forks:
+        _same(expected, fork)
+
+
+def _same(expected: Result, fork: Fork) -> None:
+    result = fork.result
+
+    where = f"{fork.fault} at call {fork.call} ({expected.log[fork.call]})"
     told = "\n".join(str(violation) for violation in result.violations)
     assert not result.violations, f"{where}\n{told}"
     assert result.state.phase is expected.state.phase, f"{where}: {result.state.message}"

@@ -18,7 +18,8 @@ from patchwright.pipeline.facts import Facts
 from support import image_builders
 from support.simulator import loop, shops
 from support.simulator.calls import Fault
-from support.simulator.cluster import SPACE, Circumstances, Cluster, Result, Scenario, play
+from support.simulator.cluster import SPACE, Cluster, Result, play
+from support.simulator.forks import Fork, play_all
 from support.simulator.people import People
 from support.simulator.shops import PINNED, STORIES, TAGGED, WANTED
 
@@ -69,21 +70,22 @@ def test_without_faults_the_story_ends_as_it_should(story: str) -> None:
 def test_whatever_happens_to_any_write_changes_nothing_about_the_end(
     story: str, fault: Fault, exhaustive: bool
 ) -> None:
-    scenario = STORIES[story]
-    expected = play(scenario)
     # Every call is the last one in nearly any case; without --exhaustive some fail in each way of failing. A crash
     # before a call is one after the call before it, but for what is under way beside it.
     some = THIRD if fault in CRASHES else SIXTH
     each = 1 if exhaustive or (fault is Fault.CRASH_AFTER and story not in ALIKE) else some
+    first = (*CRASHES, *ERRORS).index(fault) % each
+    expected, forks = play_all(STORIES[story], lambda call: (fault,) if call % each == first else ())
 
-    for call in range((*CRASHES, *ERRORS).index(fault) % each, expected.calls, each):
-        _same(scenario, expected, fault, call=call)
+    assert [fork.call for fork in forks] == list(range(first, expected.calls, each))
+    for fork in forks:
+        _same(expected, fork)
 
 
-def _same(scenario: Scenario, expected: Result, fault: Fault, *, call: int) -> None:
-    result = play(scenario, Circumstances(faults={call: fault}))
+def _same(expected: Result, fork: Fork) -> None:
+    result = fork.result
 
-    where = f"{fault} at call {call} ({expected.log[call]})"
+    where = f"{fork.fault} at call {fork.call} ({expected.log[fork.call]})"
     assert not result.violations, f"{where}\n{told(result)}"
     assert result.state.phase is expected.state.phase, f"{where}: {result.state.message}"
     assert _tags(result) == _tags(expected), where

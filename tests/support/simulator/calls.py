@@ -29,14 +29,15 @@ class Fault(StrEnum):
 class Wire:
     """The way from one operator to the server.
 
-    ``faults`` says what goes wrong with which call of this process, ``chance`` how likely each kind of fault is at any
-    call. ``die`` ends the process.
+    ``faults`` says what goes wrong with which call of this process, ``fork`` does so once it has come to that call, and
+    ``chance`` is how likely each kind of fault is at any call. ``die`` ends the process.
     """
 
     random: Random
     latency: Callable[[], float]
     die: Callable[[], None] = lambda: None
     faults: dict[int, Fault] = field(default_factory=dict)
+    fork: Callable[[int], Fault | None] = lambda _call: None
     chance: float = 0.0
     crash_chance: float = 0.0
     dead: bool = False
@@ -72,6 +73,8 @@ class Wire:
     def _fault(self) -> Fault | None:
         if self.sent in self.faults:
             return self.faults[self.sent]
+        if (fault := self.fork(self.sent)) is not None:
+            return fault
         if self.crash_chance and self.random.random() < self.crash_chance:
             return self.random.choice((Fault.CRASH_BEFORE, Fault.CRASH_AFTER))
         if self.chance and self.random.random() < self.chance:

@@ -136,7 +136,7 @@ def _policy(random: Random, nodes: int) -> PatchPolicy:
         progress_deadline=timedelta(seconds=random.choice((60, 300))),
     )
     timeout = timedelta(seconds=random.choice((0, 30)))
-    checks = (HealthCheck("probe", HttpCheck("http://web"), timeout=timeout),)
+    checks: tuple[HealthCheck, ...] = (HealthCheck("probe", HttpCheck("http://web"), timeout=timeout),)
     if random.random() < 0.4:
         checks += (HealthCheck("smoke", JobCheck("smoke:1"), timeout=timeout, probe_timeout=timedelta(seconds=60)),)
     return replace(

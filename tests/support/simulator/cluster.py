@@ -74,6 +74,7 @@ class Circumstances:
 
     seed: int = 0
     faults: dict[int, Fault] = field(default_factory=dict)
+    fork: Callable[[int], Fault | None] = lambda _call: None
     chance: float = 0.0
     crash_chance: float = 0.0
     crashes: int = 1
@@ -184,7 +185,7 @@ class Cluster:
         )
 
     async def play(self) -> Result:
-        """Run to the end, and some minutes beyond it: what is left then is left for good."""
+        """Run to the end, and some minutes beyond it unless it is stuck: what is left then is left for good."""
         self.build()
         running = asyncio.get_running_loop()
         acts = self.scenario.people(self)
@@ -203,7 +204,7 @@ class Cluster:
         except TimeoutError:
             stuck = True
         took = running.time()
-        await asyncio.sleep(400)
+        await asyncio.sleep(0 if stuck else 400)
         self.laws.close(stuck=stuck)
         for each in self.processes:
             each.die()
@@ -231,6 +232,8 @@ class Cluster:
         random = Random(self.random.random())
         latency = process.quick(random) if situation.fitful else process.constant(0.01)
         wire = Wire(random, latency, faults=dict(situation.faults) if first else {}, chance=situation.chance)
+        if first:
+            wire.fork = situation.fork
         wire.crash_chance = situation.crash_chance if self.crashes < situation.crashes else 0.0
         lag = cache.fitful(random) if situation.fitful else cache.steady(0.05)
         operator = Process(self, name=name, wire=wire, lag=lag)
