@@ -8,9 +8,11 @@ import itertools
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
-from typing import TypeVar
+from pathlib import Path
+from typing import Final, TypeVar
 
 import pytest
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]  # it has no types
 
 from patchwright.sandbox import client, controlplane, images, progress, settings
 from patchwright.sandbox.flux import NAMESPACE, Flux
@@ -20,16 +22,46 @@ from support.operator_scene import Scene
 from support.workload_scene import WorkloadScene
 
 _NUMBERS = itertools.count(1)
+SHARED: Final = "what shares a sandbox"
+OF_THEIR_OWN: Final = (
+    "test_demo",
+    "test_gitea",
+    "test_image_trust",
+    "test_prime",
+    "test_registry",
+    "test_sandbox_lifecycle",
+)
+
+
+class Scheduling(LoadFileScheduling):  # type: ignore[misc]  # as above
+    """A file is one worker's, and all files with ``sandbox`` are: each such control plane costs, with nothing to do.
+
+    That is 1.6 s of processor a minute, and there are the stages with an operator besides. Which files have an operator
+    or something else of their own is told by their names; where that is wrong, tests take longer and no more.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.split("::", 1)[0]
+        return SHARED if _shares(Path(file)) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> Scheduling:
+    """Say what is one worker's."""
+    return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put files with few tests first: they have the long ones, and what is long must not be left for the end.
 
-    With ``--dist loadfile`` a file is one worker's; xdist's own order, most tests first, left one worker with the demo
-    while the others had nothing to do any more. Only where nothing but this tier runs: the hook sees every item.
+    xdist's own order, most tests first, left one worker with the demo while the others had nothing to do any more. What
+    one worker does of many files is long too. Only where nothing but this tier runs: the hook sees every item.
     """
     sizes = Counter(item.path for item in items)
-    items.sort(key=lambda item: sizes[item.path])
+    items.sort(key=lambda item: 0 if _shares(item.path) else sizes[item.path])
+
+
+def _shares(file: Path) -> bool:
+    return not file.name.startswith(("test_operator_", *OF_THEIR_OWN))
 
 
 @pytest.fixture(autouse=True)
