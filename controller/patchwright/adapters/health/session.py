@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import ssl
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -54,7 +53,8 @@ def new_session() -> aiohttp.ClientSession:
         force_close=True,
         limit=_AT_ONCE,
         use_dns_cache=False,
-        ssl=ssl.create_default_context(),
+        # aiohttp's own context, which it made at import; a second one would hold the loop for 33 ms to read every CA.
+        ssl=True,
     )
     return aiohttp.ClientSession(
         connector=connector,
