@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import sys
 from pathlib import Path
@@ -57,4 +58,6 @@ def operator(*, verbose: bool, **options: object) -> None:
     logging.getLogger("kopf").setLevel(logging.WARNING)
     given = {name: value for name, value in options.items() if value is not None}
     settings = Settings(**given)  # type: ignore[arg-type]  # click has checked each option's type
+    # What was imported stays; each full collection would hold the loop for 50 ms to find that out anew.
+    gc.freeze()
     sys.exit(0 if asyncio.run(Operator(settings).run()) else 1)
