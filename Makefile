@@ -12,6 +12,9 @@ STAMP := $(VENV)/.installed
 WORKERS ?= 2
 # In `make test` mypy runs beside tier 1, and tier 2, which knows no clock but its own, takes what tier 3 leaves idle.
 TOGETHER := --no-print-directory --jobs 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+# Where it is set (images of Python set it) each of our processes would compile whatever it imports again: six seconds of
+# every pytest worker's nine.
+unexport PYTHONDONTWRITEBYTECODE
 SEEDS ?= 2000
 PROGRAMS := prometheus registry cosign argo-rollouts source-controller kustomize-controller
 # Its database is written in C; without a compiler its tests are skipped, and say so.
