@@ -187,7 +187,7 @@ async def test_long_lists_are_read_to_their_end(
 
 async def test_an_unknown_kind_of_workload_is_an_error(sandbox: controlplane.ControlPlane) -> None:
     said = await refusal(sandbox, WorkloadsCheck(EVERYTHING, EVERYTHING, ("ReplicaSet",)))
-    assert said == "workloads of kind ReplicaSet cannot be judged; name Deployment, StatefulSet, DaemonSet"
+    assert said == "workloads of kind ReplicaSet cannot be judged; name Deployment, StatefulSet, DaemonSet, Rollout"
 
 
 async def test_missing_rights_are_named(sandbox: controlplane.ControlPlane) -> None:

@@ -46,6 +46,11 @@ def rollout(
     shop.until(lambda: shop.settled("Rollout", space, name), f"Rollout {name} being Healthy")
 
 
+def phase(shop: WorkloadScene, space: str, name: str) -> str:
+    found = shop.get("Rollout", space, name) or {}
+    return str(found.get("status", {}).get("phase"))
+
+
 def say(shop: WorkloadScene, space: str, name: str, **status: Any) -> None:
     """Do what Argo's own commands do: they write the status."""
     version, plural = COLLECTIONS["Rollout"]
@@ -203,3 +208,25 @@ def test_a_rollout_whose_template_is_in_a_deployment_is_left_alone_and_so_is_the
     told = {one["name"]: one["message"] for one in status["skipped"]}
     assert told[f"Deployment {space}/web"].startswith("Rollout web-rollout makes its pods from it (spec.workloadRef)")
     assert told[f"Rollout {space}/web-rollout"].startswith("its pods are made from Deployment web (spec.workloadRef)")
+
+
+@pytest.mark.usefixtures("argo_rollouts")
+def test_a_health_check_takes_rollouts_for_as_healthy_as_argo_does(shop: WorkloadScene) -> None:
+    space = shop.space()
+    rollout(shop, space, "web", progressDeadlineSeconds=5)
+    shop.deployments(space, "cart")
+    rollouts = {"kinds": ["Rollout"], "selector": {"matchLabels": shop.selector}}
+    check = {"name": "rollouts", "workloads": rollouts, "baseline": "Block", "interval": "1s"}
+    shop.image_policy(target={"kinds": ["Deployment"]}, strategy=QUICK, healthChecks=[check])
+    selects(shop, 1)
+    shop.change_workload("Rollout", space, "web", {"spec": {"template": {"spec": shop.pods_of("1.2-missing")}}})
+    shop.until(lambda: phase(shop, space, "web") == "Degraded", "Argo giving up")
+    patch = shop.image_rollout("1.1")
+
+    # Its old pods are all available; that Argo has given up on the new ones is what is wrong with it.
+    told = f"Rollout {space}/web does not progress (Degraded: "
+    shop.until(lambda: told in str(shop.status(patch)), "the check being unhealthy")
+    assert shop.images()[f"{space}/cart"] == image("1.0")
+    shop.change_workload("Rollout", space, "web", {"spec": {"template": {"spec": shop.pods_of("1.0")}}})
+
+    assert shop.until_phase(patch, "Succeeded")["updated"] == "1/1"

@@ -22,6 +22,10 @@ def manifest(spec: dict[str, Any] | None = None, *, generation: int = 2, **statu
     }
 
 
+def rollout(*, observed: str = "2", **status: Any) -> dict[str, Any]:
+    return manifest({"replicas": 4}, observedGeneration=observed, **status)
+
+
 @pytest.mark.parametrize(
     ("kind", "of", "expected"),
     [
@@ -57,6 +61,26 @@ def manifest(spec: dict[str, Any] | None = None, *, generation: int = 2, **statu
             manifest({"replicas": 2}, availableReplicas=1, conditions=[{"type": "Available"}, STUCK]),
             "has 1 of 2 replicas available (ProgressDeadlineExceeded: timed out)",
             id="short and stuck",
+        ),
+        pytest.param("Rollout", rollout(availableReplicas=4, phase="Healthy"), "", id="a Rollout"),
+        pytest.param("Rollout", rollout(availableReplicas=4, phase="Paused"), "", id="a Rollout at a step of its own"),
+        pytest.param(
+            "Rollout",
+            rollout(observed="1", availableReplicas=4, phase="Healthy"),
+            "is at generation 2 and its controller has seen 1",
+            id="a Rollout's status of the spec before",
+        ),
+        pytest.param(
+            "Rollout",
+            rollout(availableReplicas=3, phase="Progressing"),
+            "has 3 of 4 replicas available",
+            id="a Rollout short of a pod",
+        ),
+        pytest.param(
+            "Rollout",
+            rollout(availableReplicas=4, phase="Degraded", message="ProgressDeadlineExceeded: timed out"),
+            "does not progress (Degraded: ProgressDeadlineExceeded: timed out)",
+            id="a Rollout that Argo gave up on, its old pods available",
         ),
         pytest.param(
             "Deployment",

@@ -43,10 +43,12 @@ class WorkloadsCheck(WireModel):
     selector: LabelSelector | None = None
     """The workloads to look at, by their labels; left out, all of them."""
     kinds: (
-        Annotated[tuple[Literal["Deployment", "StatefulSet", "DaemonSet"], ...], Field(min_length=1, max_length=3)]
+        Annotated[
+            tuple[Literal["Deployment", "StatefulSet", "DaemonSet", "Rollout"], ...], Field(min_length=1, max_length=4)
+        ]
         | None
     ) = None
-    """The kinds to look at; left out, Deployment, StatefulSet and DaemonSet."""
+    """The kinds to look at (`Rollout` is that of Argo Rollouts); left out, Deployment, StatefulSet and DaemonSet."""
 
     def domain(self) -> checks.WorkloadsCheck:
         """Convert to the domain."""

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class WorkloadsCheck:
-    """Deployments, StatefulSets and DaemonSets are available and observed at their generation."""
+    """Deployments, StatefulSets, DaemonSets and Argo's Rollouts are available and observed at their generation."""
 
     namespace_selector: Selector
     selector: Selector

@@ -1,8 +1,8 @@
-"""The ``workloads`` check: Deployments, StatefulSets and DaemonSets are available at the generation they are at.
+"""The ``workloads`` check: Deployments and their like are available at the generation they are at.
 
 What the objects say is judged as kstatus does: a status older than the spec says nothing about it, fewer available
-replicas than desired is unhealthy, and so is a Deployment whose progress deadline has passed. Scaled to zero is as
-desired. What is being deleted is on its way out on purpose and is not looked at.
+replicas than desired is unhealthy, and so is a Deployment whose progress deadline has passed, or a Rollout that Argo
+has given up on. Scaled to zero is as desired. What is being deleted is on its way out on purpose and is not looked at.
 """
 
 from __future__ import annotations
@@ -12,12 +12,17 @@ from typing import Any, Final
 
 from patchwright.adapters.health.cluster import Cluster, segment
 from patchwright.adapters.health.looks import Look, empty, short
-from patchwright.adapters.kube import selectors
+from patchwright.adapters.kube import argo, selectors
 from patchwright.domain.checks import WorkloadsCheck
 from patchwright.domain.health import Finding
 from patchwright.errors import HealthProbeError
 
-_PLURALS: Final = {"Deployment": "deployments", "StatefulSet": "statefulsets", "DaemonSet": "daemonsets"}
+_RESOURCES: Final = {
+    "Deployment": ("apps/v1", "deployments"),
+    "StatefulSet": ("apps/v1", "statefulsets"),
+    "DaemonSet": ("apps/v1", "daemonsets"),
+    "Rollout": ("argoproj.io/v1alpha1", "rollouts"),
+}
 
 
 async def look(cluster: Cluster, check: WorkloadsCheck, *, only: str | None) -> Look:
@@ -48,11 +53,12 @@ async def _namespaces(cluster: Cluster, check: WorkloadsCheck) -> frozenset[str]
 
 
 def _path(kind: str, namespace: str | None) -> str:
-    plural = _PLURALS.get(kind)
-    if plural is None:
-        raise HealthProbeError(f"workloads of kind {short(kind)} cannot be judged; name {', '.join(_PLURALS)}")
+    resource = _RESOURCES.get(kind)
+    if resource is None:
+        raise HealthProbeError(f"workloads of kind {short(kind)} cannot be judged; name {', '.join(_RESOURCES)}")
+    version, plural = resource
     # One cluster-wide list costs less than one per namespace, and the label selector thins it at the server.
-    return f"/apis/apps/v1/namespaces/{segment(namespace)}/{plural}" if namespace else f"/apis/apps/v1/{plural}"
+    return f"/apis/{version}/namespaces/{segment(namespace)}/{plural}" if namespace else f"/apis/{version}/{plural}"
 
 
 def _looked_at(manifest: Mapping[str, Any], namespaces: frozenset[str] | None) -> bool:
@@ -76,21 +82,28 @@ def _judge(kind: str, manifest: Mapping[str, Any]) -> list[Finding]:
 
 def shortfall(kind: str, manifest: Mapping[str, Any]) -> str:
     """Say in a phrase what a workload lacks to be healthy; empty when it lacks nothing."""
-    status = manifest.get("status") or {}
-    generation, observed = manifest["metadata"].get("generation", 0), status.get("observedGeneration", 0)
+    spec, status = manifest.get("spec") or {}, manifest.get("status") or {}
+    generation = manifest["metadata"].get("generation", 0)
+    observed = argo.observed(status) if kind == "Rollout" else status.get("observedGeneration", 0)
     if observed < generation:
         return f"is at generation {generation} and its controller has seen {observed}"
-    desired, available = _numbers(kind, manifest.get("spec") or {}, status)
+    desired, available = _numbers(kind, spec, status)
+    stuck = _given_up(spec, status) if kind == "Rollout" else _stuck(status)
     if available < desired:
         what = "pods" if kind == "DaemonSet" else "replicas"
-        return f"has {available} of {desired} {what} available{_stuck(status)}"
-    return f"does not progress{stuck}" if (stuck := _stuck(status)) else ""
+        return f"has {available} of {desired} {what} available{stuck}"
+    return f"does not progress{stuck}" if stuck else ""
 
 
 def _numbers(kind: str, spec: Mapping[str, Any], status: Mapping[str, Any]) -> tuple[int, int]:
     if kind == "DaemonSet":
         return status.get("desiredNumberScheduled", 0), status.get("numberAvailable", 0)
     return spec.get("replicas", 1), status.get("availableReplicas", 0)
+
+
+def _given_up(spec: Mapping[str, Any], status: Mapping[str, Any]) -> str:
+    stuck = argo.progress(spec, status).stuck
+    return f" ({short(stuck)})" if stuck else ""
 
 
 def _stuck(status: Mapping[str, Any]) -> str:
