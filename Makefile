@@ -75,7 +75,9 @@ verify: setup ## generated files are as generated
 	git diff --exit-code -- crds
 
 test: programs ## everything: lint, generated files, tiers 1 to 3
+	@echo "Lint and tier 1, side by side: each is shown when it is done."
 	$(MAKE) $(TOGETHER) lint verify coverage
+	@echo "Tiers 2 and 3, side by side: each is shown when it is done, after many minutes."
 	$(MAKE) $(TOGETHER) controlplane schedules
 
 bench: programs ## the benchmarks, as tables and as JSON (ARGS="--quick rollout-200")

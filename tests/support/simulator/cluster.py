@@ -110,6 +110,7 @@ class Cluster:
         self.deleted_jobs: set[tuple[str, JobStep]] = set()
         self.people_acted = False
         self.stripped: set[str] = set()
+        self.unheard: set[str] = set()
         self.torn: dict[str, tuple[datetime, Rollout]] = {}
         self.given_up: list[str] = []
         self.laws = laws.Observer(self)

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from patchwright.domain import survey
 from patchwright.domain.model import Change, ImagesChange, Key, PatchPolicy, PatchRollout, Quantity, ScriptChange
 from patchwright.domain.nodes import labels as own
 from patchwright.domain.nodes import marks
-from patchwright.domain.state import TERMINAL
+from patchwright.domain.state import TERMINAL, RolloutState
 from patchwright.domain.targets import STATE_ANNOTATION
 from support.simulator import loop
 from support.simulator.things import Job, Node, Policy, Rollout, Workload
@@ -81,7 +82,14 @@ class People:
             notes[STATE_ANNOTATION] = text
         elif found.record is not None:
             self.cluster.stripped.add(name)
+        if found.record is not None and not self._told_to_be_at_work(found, found.record.rollout_uid):
+            self.cluster.unheard.add(name)
         self.cluster.server.update(ACTOR, found, annotations=notes)
+
+    def _told_to_be_at_work(self, node: Node, rollout_uid: str) -> bool:
+        """Tell whether a status says that something is under way there, as the next operator will read it."""
+        state = next((one.state for one in self.cluster.server.all(Rollout) if one.uid == rollout_uid), RolloutState())
+        return any(note.uid == node.uid and note.step not in survey.CLAIMED for note in state.in_flight)
 
     def garble(self, name: str) -> None:
         """Break the annotation by hand, where there is one."""

@@ -99,8 +99,9 @@ class Law:
         return list(self.cluster.server.all(Node))
 
     def named(self, state: RolloutState) -> set[str]:
-        """Give the nodes that a status leaves to a person."""
-        return {note.name for note in (*state.quarantined, *state.vanished)} | self.cluster.stripped
+        """Give the nodes that a status leaves to a person, and those of which nobody can know."""
+        known = {note.name for note in (*state.quarantined, *state.vanished)}
+        return known | self.cluster.stripped | self.cluster.unheard
 
 
 def started(change: Change) -> Record | None:

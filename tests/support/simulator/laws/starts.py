@@ -124,9 +124,11 @@ class CanaryFirst(Law):
             return
         record = after.record
         if record is None:
-            # One that was only prepared may be given back, and is a canary no more.
+            # One that was only prepared may be given back, and is a canary no more. Nor is one whose record somebody
+            # took before a status told of it: if the operator died then, the next one sees a node that people cordoned.
             for canaries in self._canaries.values():
-                if canaries.get(after.uid, (None, ""))[0] in CLAIMED:
+                mark = canaries.get(after.uid, (None, ""))[0]
+                if mark in CLAIMED or (mark is not None and after.name in self.cluster.unheard):
                     del canaries[after.uid]
         if record is not None and record.wave == 0:
             known = self._canaries.setdefault(record.rollout_uid, {})
