@@ -9,8 +9,6 @@ import contextlib
 import os
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,7 +18,7 @@ from typing import Any, Self
 import yaml
 
 from patchwright import errors as api_errors
-from patchwright.sandbox import binaries, controlplane, errors, processes, progress
+from patchwright.sandbox import binaries, controlplane, errors, processes, progress, supervisor
 
 READY_SECONDS = 60.0
 _CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
@@ -126,16 +124,13 @@ class Addon(ABC):
     def _until_ready(self, program: Program, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while time.monotonic() < deadline and process.poll() is None:
-            with (
-                contextlib.suppress(urllib.error.URLError, OSError),
-                urllib.request.urlopen(program.health, timeout=5),  # noqa: S310 - our own address
-            ):
+            if supervisor.answers(program.health, 5.0):
                 return
             time.sleep(0.1)
         self.stop()
-        log = self._log(program).read_text(encoding="utf-8", errors="replace")
+        log = supervisor.tail(self._log(program)).decode(errors="replace")
         raise errors.ComponentError(
-            f"{self.title}: {program.name} is not healthy at {program.health}; its last words: {log[-500:]}"
+            f"{self.title}: {program.name} is not healthy at {program.health}; its last words: {log}"
         )
 
 

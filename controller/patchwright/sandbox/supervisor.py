@@ -141,7 +141,7 @@ class Supervisor:
             # Impatient at first, because etcd accepts connections before it can answer and the loop stands still
             # meanwhile; patient later, because a busy machine answers late.
             patience = min(2.0, 0.3 + (time.monotonic() - began) / 4)
-            return child.poll() is not None or _answers(component.ready_url, patience)
+            return child.poll() is not None or answers(component.ready_url, patience)
 
         if await _comes_true(ended_or_ready, READY_TIMEOUT):
             if child.returncode is None:
@@ -270,7 +270,8 @@ def _opener() -> urllib.request.OpenerDirector:
     return urllib.request.build_opener(urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=context))
 
 
-def _answers(url: str, patience: float) -> bool:
+def answers(url: str, patience: float) -> bool:
+    """Tell whether something on loopback answers 200 within ``patience`` seconds, whatever its certificate."""
     try:
         with _opener().open(url, timeout=patience) as response:
             return bool(response.status == 200)
