@@ -7,7 +7,7 @@ import pytest
 from patchwright.domain.state import Phase
 from support.simulator.calls import Fault
 from support.simulator.cluster import Result, play
-from support.simulator.forks import Fork, play_all
+from support.simulator.forks import Fork, play_each
 from support.simulator.scenarios import STORIES
 
 CRASHES = (Fault.CRASH_BEFORE, Fault.CRASH_AFTER)
@@ -49,7 +49,9 @@ def test_without_faults_the_story_ends_as_it_should(story: str) -> None:
 def test_a_crash_at_any_write_changes_nothing_about_the_end(story: str, fault: Fault, exhaustive: bool) -> None:
     each = 1 if exhaustive or story in WHOLE else THIRD
 
-    _nothing_changes(story, fault, CRASHES.index(fault) % each, each)
+    expected, forks = play_each(STORIES[story], fault, first=CRASHES.index(fault) % each, each=each)
+    for fork in forks:
+        _same(expected, fork)
 
 
 @pytest.mark.simulation
@@ -58,13 +60,7 @@ def test_a_crash_at_any_write_changes_nothing_about_the_end(story: str, fault: F
 def test_an_error_at_any_write_changes_nothing_about_the_end(story: str, fault: Fault, exhaustive: bool) -> None:
     each = 1 if exhaustive else SOME
 
-    _nothing_changes(story, fault, ERRORS.index(fault) % each, each)
-
-
-def _nothing_changes(story: str, fault: Fault, first: int, each: int) -> None:
-    expected, forks = play_all(STORIES[story], lambda call: (fault,) if call % each == first else ())
-
-    assert [fork.call for fork in forks] == list(range(first, expected.calls, each))
+    expected, forks = play_each(STORIES[story], fault, first=ERRORS.index(fault) % each, each=each)
     for fork in forks:
         _same(expected, fork)
 

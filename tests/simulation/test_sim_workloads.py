@@ -19,7 +19,7 @@ from support import image_builders
 from support.simulator import loop, shops
 from support.simulator.calls import Fault
 from support.simulator.cluster import SPACE, Cluster, Result, play
-from support.simulator.forks import Fork, play_all
+from support.simulator.forks import Fork, play_each
 from support.simulator.people import People
 from support.simulator.shops import PINNED, STORIES, TAGGED, WANTED
 
@@ -75,9 +75,8 @@ def test_whatever_happens_to_any_write_changes_nothing_about_the_end(
     some = THIRD if fault in CRASHES else SIXTH
     each = 1 if exhaustive or (fault is Fault.CRASH_AFTER and story not in ALIKE) else some
     first = (*CRASHES, *ERRORS).index(fault) % each
-    expected, forks = play_all(STORIES[story], lambda call: (fault,) if call % each == first else ())
 
-    assert [fork.call for fork in forks] == list(range(first, expected.calls, each))
+    expected, forks = play_each(STORIES[story], fault, first=first, each=each)
     for fork in forks:
         _same(expected, fork)
 

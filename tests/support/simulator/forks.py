@@ -48,6 +48,13 @@ def play_all(scenario: Scenario, wanted: Callable[[int], Iterable[Fault]]) -> tu
     return expected, road.forks
 
 
+def play_each(scenario: Scenario, fault: Fault, *, first: int, each: int) -> tuple[Result, list[Fork]]:
+    """Play a story without a fault, and once with this one at every ``each``-th of its calls, from ``first`` on."""
+    expected, forks = play_all(scenario, lambda call: (fault,) if call % each == first else ())
+    assert [fork.call for fork in forks] == list(range(first, expected.calls, each)), "some call was left out"
+    return expected, forks
+
+
 @dataclass(slots=True)
 class _Road:
     wanted: Callable[[int], Iterable[Fault]]
